@@ -1,0 +1,130 @@
+package vm_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/test/vm"
+)
+
+// TestRun sends one script through the machine: what it prints, how it exits and
+// what it leaves must arrive as they are, on each kernel.
+func TestRun(t *testing.T) {
+	busybox := require.Command(t, "busybox", "busybox-static")
+	for _, suite := range vm.Suites() {
+		t.Run(string(suite), func(t *testing.T) {
+			t.Parallel()
+			k, err := vm.Find(suite)
+			require.That(t, "vm", err)
+			testRun(t, k, busybox)
+		})
+	}
+}
+
+func testRun(t *testing.T, k vm.Kernel, busybox string) {
+	sh := func(uid int, script string) vm.Command {
+		return vm.Command{Args: []string{"/bin/busybox", "sh", "-c", script}, UID: uid}
+	}
+	long := sh(0, "sleep 1000 & sleep 1000")
+	long.Timeout = 2 * time.Second
+
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	result, err := vm.Run(ctx, k, vm.Job{
+		Files: []vm.File{
+			{Path: "/bin/busybox", Host: busybox},
+			{Path: "/data/in", Data: []byte("carried in\n"), Mode: 0o600},
+			{Path: "/data/link", Link: "in"},
+		},
+		Commands: []vm.Command{
+			sh(0, "uname -r; cat /data/link; cp /data/in /tmp/out"),
+			sh(vm.Nobody, "id -u; id -G; echo $XDG_RUNTIME_DIR; touch $XDG_RUNTIME_DIR/a; echo err >&2; exit 7"),
+			sh(vm.Nobody, "cat /data/in"),
+			sh(0, "echo '<3>noise' >/dev/kmsg; seq 1 20000"),
+			long,
+			sh(0, "kill -9 $$"),
+			{Args: []string{"/no/such"}},
+			sh(0, "sleep 1000 & echo left behind"),
+			sh(0, "busybox ip -o link show lo | busybox grep -c LOWER_UP; busybox mount | busybox grep -c ^cgroup2"),
+		},
+		Collect: []string{"/tmp/o*"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	type outcome struct {
+		Code                int
+		Stdout, Stderr, Why string
+	}
+	var seq strings.Builder
+	for i := range 20000 {
+		seq.WriteString(strconv.Itoa(i+1) + "\n")
+	}
+	want := []outcome{
+		{Stdout: k.Release + "\ncarried in\n"},
+		{Code: 7, Stdout: "65534\n65534\n/run/user/65534\n", Stderr: "err\n"},
+		{Code: 1, Stderr: "cat: can't open '/data/in': Permission denied\n"},
+		{Stdout: seq.String()},
+		{Code: -1, Why: "killed after 2s"},
+		{Code: -1, Why: "signal: killed"},
+		{Code: -1, Why: "fork/exec /no/such: no such file or directory"},
+		{Stdout: "left behind\n"},
+		{Stdout: "1\n1\n"},
+	}
+	var got []outcome
+	for _, c := range result.Commands {
+		got = append(got, outcome{c.Code, c.Stdout, strings.Replace(c.Output, c.Stdout, "", 1), c.Why})
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string][]byte{"/tmp/out": []byte("carried in\n")}, result.Files); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(result.Console, "noise") {
+		t.Errorf("no kernel log on the console: %q", result.Console)
+	}
+}
+
+// TestRunEnds kills the system from within and by deadline: both are errors, and
+// what the commands had got to comes with them.
+func TestRunEnds(t *testing.T) {
+	busybox := require.Command(t, "busybox", "busybox-static")
+	k, err := vm.Find(vm.Stable)
+	require.That(t, "vm", err)
+	for _, tt := range []struct {
+		name, script string
+		limit        time.Duration
+		want         error
+	}{
+		{"panic", "echo c >/proc/sysrq-trigger", time.Minute, vm.ErrCutShort},
+		{"deadline", "sleep 1000", 15 * time.Second, context.DeadlineExceeded},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), tt.limit)
+			defer cancel()
+			result, err := vm.Run(ctx, k, vm.Job{
+				Files: []vm.File{{Path: "/bin/busybox", Host: busybox}},
+				Commands: []vm.Command{
+					{Args: []string{"/bin/busybox", "echo", "first"}},
+					{Args: []string{"/bin/busybox", "sh", "-c", tt.script}},
+				},
+			})
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("error %v, want %v", err, tt.want)
+			}
+			if got := result.Commands[0].Output; got != "first\n" {
+				t.Errorf("the first command printed %q", got)
+			}
+		})
+	}
+}
