@@ -1,0 +1,213 @@
+//go:build amd64 || arm64
+
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Agent is one single-threaded process of a crew. It is used by one goroutine
+// at a time.
+type Agent struct {
+	crew *Crew
+	slot *slot
+	pid  int
+	run  *Program
+	off  uintptr // of run in the arena
+	size uintptr
+	gone bool
+}
+
+// Crew returns the crew that a belongs to.
+func (a *Agent) Crew() *Crew { return a.crew }
+
+// PID returns the agent's number in the pid namespace of the crew's procfs, 0
+// while it was not heard of yet.
+func (a *Agent) PID() int {
+	if a.pid == 0 && a.slot != nil && a.slot.state.Load() == idle {
+		self, _, _ := bytes.Cut(a.slot.self[:], []byte{0})
+		a.pid, _ = strconv.Atoi(string(self))
+	}
+	return a.pid
+}
+
+// Dir returns the number, in the agents' descriptor table, of a handle of the
+// agent's directory in /proc, -1 where procfs does not show it.
+func (a *Agent) Dir() int {
+	if a.slot.boot[1].ret <= 0 {
+		return -1
+	}
+	return int(a.slot.boot[1].ret)
+}
+
+func (a *Agent) bootAddr() uint64 { return addrOf(a.crew.arena, &a.slot.boot[0]) }
+
+// Run has the agent carry p out, and waits for it. The error is that of the
+// first call that failed and had not been allowed to (a [*CallError]), of the
+// context, or [ErrDied].
+func (a *Agent) Run(ctx context.Context, p *Program) error {
+	if err := a.Start(ctx, p); err != nil {
+		return err
+	}
+	return a.Wait(ctx)
+}
+
+// Start has the agent begin with p once it is done with what it does, and does
+// not wait for the end: Wait does.
+func (a *Agent) Start(ctx context.Context, p *Program) error {
+	return a.start(ctx, p, nil)
+}
+
+// start loads p. Where end is not nil, the agent goes there, and to no further
+// work, once all of p succeeded.
+func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
+	if p.err != nil {
+		return p.err
+	}
+	if err := a.Wait(ctx); err != nil {
+		return err
+	}
+	ar := a.crew.arena
+	size := uintptr(len(p.calls))*opSize + p.size
+	off, err := ar.alloc(size)
+	if err != nil {
+		return err
+	}
+	finish := addrOf(ar, &a.slot.finish)
+	last := finish
+	if end != nil {
+		a.slot.last.then(addrOf(ar, end))
+		last = addrOf(ar, &a.slot.last)
+	}
+	p.load(ar, off, last, finish)
+	first := last
+	if len(p.calls) > 0 {
+		first = addr(off)
+	}
+	a.run, a.off, a.size = p, off, size
+	a.slot.wait.then(first)
+	a.slot.state.Store(running)
+	return a.ring()
+}
+
+// ring tells the agent that there is work.
+func (a *Agent) ring() error {
+	if a == a.crew.guardian {
+		_, err := a.crew.life.Write([]byte{1})
+		return err
+	}
+	wake(&a.slot.state)
+	return nil
+}
+
+// Wait waits until the agent is done with the last program started, and with
+// being born. It returns that program's error, once.
+func (a *Agent) Wait(ctx context.Context) error {
+	if a.gone {
+		return errGone
+	}
+	for a.slot.state.Load() != idle {
+		waitWhile(&a.slot.state, running, 20*time.Millisecond)
+		if a.slot.state.Load() == idle {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if a.dead() {
+			return fmt.Errorf("pid %d: %w", a.pid, ErrDied)
+		}
+	}
+	if a.run == nil {
+		return nil
+	}
+	p := a.run
+	a.run = nil
+	err := p.collect(a.crew.arena)
+	a.crew.arena.release(a.off, a.size)
+	return err
+}
+
+// dead reports whether the agent cannot answer any more. One that was never
+// heard of has its crew's fate.
+func (a *Agent) dead() bool {
+	if !a.crew.alive() {
+		return true
+	}
+	return a.pid > 0 && a != a.crew.guardian && !a.crew.has(a.pid)
+}
+
+// ErrDied is returned where an agent was killed from outside.
+var ErrDied = errors.New("agent was killed")
+
+var errGone = errors.New("agent has ended")
+
+// Fork has the agent make a child agent.
+func (a *Agent) Fork(ctx context.Context, what string, o ForkOptions) (*Agent, error) {
+	var p Program
+	child := p.Fork(a.crew, what, o)
+	if err := a.Run(ctx, &p); err != nil {
+		return nil, err
+	}
+	if err := child.Wait(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return child, nil
+}
+
+// Exit ends the agent, without waiting for that.
+func (a *Agent) Exit(ctx context.Context) error {
+	return a.end(ctx, new(Program), &a.crew.shared.exit)
+}
+
+// Hold makes the agent let go of everything but its namespaces: it closes all
+// descriptors, drops the shared memory, and pauses for ever. As the init of a
+// pid namespace it reaps what it inherits, for agents ignore SIGCHLD.
+func (a *Agent) Hold(ctx context.Context) error {
+	var p Program
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, Int(0), Int(uint32(math.MaxUint32)), Int(unix.CLOSE_RANGE_UNSHARE))
+	return a.end(ctx, &p, &a.crew.shared.hold)
+}
+
+// end runs p and leaves the agent at the record last.
+func (a *Agent) end(ctx context.Context, p *Program, last *op) error {
+	if err := a.Wait(ctx); err != nil {
+		return err
+	}
+	var q Program
+	if dir := a.Dir(); dir >= 0 {
+		q.Call("close", unix.SYS_CLOSE, Int(dir)).MayFail()
+	}
+	q.append(p)
+	if err := a.start(ctx, &q, last); err != nil {
+		return err
+	}
+	err := a.Wait(ctx)
+	a.gone = err == nil
+	return err
+}
+
+// init fills the slot of an agent that is about to be forked.
+func (a *Agent) init() {
+	ar, s, all := a.crew.arena, a.slot, a.crew.shared
+	state, self := addrOf(ar, &s.state), addrOf(ar, &all.self)
+	ar.set(&s.wait, unix.SYS_FUTEX, state, futexWait, idle)
+	// One call sets the word to idle (FUTEX_OP_SET 0, and a comparison that
+	// wakes nobody else) and wakes who waits for that.
+	ar.set(&s.finish, unix.SYS_FUTEX, state, futexWakeOp, 1, 0, state, 0)
+	ar.set(&s.last, unix.SYS_FUTEX, state, futexWakeOp, 1, 0, state, 0)
+	ar.set(&s.boot[0], unix.SYS_READLINKAT, fdProc, self, addrOf(ar, &s.self), uint64(len(s.self)-1))
+	ar.set(&s.boot[1], unix.SYS_OPENAT, fdProc, self, unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY)
+	s.finish.then(addrOf(ar, &s.wait))
+	s.boot[0].then(addrOf(ar, &s.boot[1]))
+	s.boot[1].then(addrOf(ar, &s.finish))
+	s.state.Store(running)
+}

@@ -1,0 +1,301 @@
+//go:build amd64 || arm64
+
+package agent
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options say how to start a crew.
+type Options struct {
+	// Proc is a handle of a procfs, from which agents open their own
+	// directories. Required.
+	Proc *os.File
+	// Name is what ps shows as the command line. Optional.
+	Name string
+}
+
+// Crew is a family of agents: a guardian, a first agent, and their
+// descendants, with one descriptor table and one memory. Its methods, and those
+// of its agents, are called by one goroutine at a time.
+type Crew struct {
+	arena    *arena
+	shared   *shared
+	life     *os.File // the guardian reads the other end
+	process  *os.Process
+	guardian *Agent
+	root     *Agent
+	agents   []*Agent
+	over     bool // committed
+	closed   bool
+}
+
+// shared is what all agents of a crew use.
+type shared struct {
+	self   [8]byte
+	buf    [8]byte
+	sigign [4]uint64 // struct kernel_sigaction
+	nofile [2]uint64 // struct rlimit64
+	args   [88]byte  // struct clone_args
+	exit   op
+	hold   op
+	group  op    // the first agent's: lead a process group
+	read   op    // the guardian's
+	boot   [4]op // the guardian's
+	kill   [3]op // the guardian's
+}
+
+// The guardian's descriptors at its start.
+const (
+	fdArena = 3
+	fdLife  = 4
+	fdProc  = 5
+)
+
+// ProcFD is the number, in the agents' descriptor table, of Options.Proc.
+const ProcFD = fdProc
+
+// Start executes the guardian and its first agent, in the caller's namespaces
+// and with the caller's credentials, and in a session of their own. The crew
+// lives until Close, or until the caller's end.
+func Start(ctx context.Context, o Options) (*Crew, error) {
+	exe, err := executableFile()
+	if err != nil {
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
+	defer exe.Close()
+	ar, err := newArena()
+	if err != nil {
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
+	c := &Crew{arena: ar}
+	if err := c.start(exe, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), ar.close())
+	}
+	if err := c.root.Wait(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), c.Close())
+	}
+	// Until here the guardian kills its own group, and the first agent in it.
+	atomic.StoreUint64(&c.shared.kill[1].lit[0], uint64(-c.root.PID()))
+	return c, nil
+}
+
+func (c *Crew) start(exe *os.File, o Options) error {
+	if err := c.prepare(); err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return errors.Join(err, w.Close())
+	}
+	defer null.Close()
+	name := o.Name
+	if name == "" {
+		name = "renest: agent"
+	}
+	c.life = w
+	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{name}, &os.ProcAttr{
+		Files: []*os.File{null, null, null, c.arena.file, r, o.Proc},
+		Env:   []string{},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("execute agent (is procfs mounted at /proc, and vm.memfd_noexec below 2?): %w", err), w.Close())
+	}
+	c.guardian.pid = c.process.Pid
+	return nil
+}
+
+// prepare writes the records that the guardian begins with: they have to stand
+// at the start of the arena.
+func (c *Crew) prepare() error {
+	first, err := c.arena.alloc(opSize)
+	if err != nil {
+		return err
+	}
+	off, err := c.arena.alloc(sharedSize)
+	if err != nil {
+		return err
+	}
+	c.shared = c.arena.sharedAt(off)
+	copy(c.shared.self[:], "self")
+	if c.guardian, err = c.newAgent(); err != nil {
+		return err
+	}
+	c.guardian.slot.finish.then(addrOf(c.arena, &c.shared.read))
+	c.guardian.slot.state.Store(idle)
+	if c.root, err = c.newAgent(); err != nil {
+		return err
+	}
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return err
+	}
+	s, ar := c.shared, c.arena
+	s.sigign[0] = 1 // SIG_IGN
+	s.nofile = [2]uint64{lim.Max, lim.Max}
+	binary.NativeEndian.PutUint64(s.args[0:], unix.CLONE_FILES)
+	binary.NativeEndian.PutUint64(s.args[32:], uint64(unix.SIGCHLD))
+
+	boot := []*op{ar.opAt(first), &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.read}
+	ar.set(boot[0], unix.SYS_RT_SIGACTION, uint64(unix.SIGCHLD), addrOf(ar, &s.sigign), 0, 8)
+	ar.set(boot[1], unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addrOf(ar, &s.nofile), 0)
+	ar.set(boot[2], unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
+	ar.set(boot[3], unix.SYS_CLOSE, fdArena)
+	ar.set(boot[4], unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
+	for i, o := range boot[:5] {
+		o.then(addrOf(ar, boot[i+1]))
+	}
+	boot[4].zero = addrOf(ar, &s.group)
+	ar.set(&s.group, unix.SYS_SETPGID, 0, 0)
+	s.group.then(c.root.bootAddr())
+
+	// A byte is work. End of file is the end of the maker: undo what was left
+	// to undo, and go on to kill. An error is neither.
+	ar.set(&s.read, unix.SYS_READ, fdLife, addrOf(ar, &s.buf), 1)
+	s.read.neg, s.read.zero, s.read.pos = addrOf(ar, &s.read), addrOf(ar, &s.kill[0]), addrOf(ar, &c.guardian.slot.wait)
+
+	// The first agent, its process group, and then wait for every child: since
+	// they ignore SIGCHLD, wait4 returns when the last is gone (ECHILD), and
+	// the orphans of the crew are children of the guardian, its subreaper.
+	ar.set(&s.kill[0], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
+	s.kill[0].arg[0] = addrOf(ar, &boot[4].ret)
+	ar.set(&s.kill[1], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
+	ar.set(&s.kill[2], unix.SYS_WAIT4, uint64(math.MaxUint64), 0, 0, 0)
+	s.kill[0].then(addrOf(ar, &s.kill[1]))
+	s.kill[1].then(addrOf(ar, &s.kill[2]))
+	s.kill[2].then(addrOf(ar, &s.exit))
+	ar.set(&s.exit, unix.SYS_EXIT_GROUP, 0)
+	s.exit.then(addrOf(ar, &s.exit))
+	s.hold.nr = -1
+	return nil
+}
+
+// newAgent makes the shared part of an agent. It is never reused: a process
+// that has just ended may still be about to read it.
+func (c *Crew) newAgent() (*Agent, error) {
+	off, err := c.arena.alloc(slotSize)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{crew: c, slot: c.arena.slotAt(off)}
+	a.init()
+	c.agents = append(c.agents, a)
+	return a, nil
+}
+
+// Root returns the first agent: it is in its maker's namespaces.
+func (c *Crew) Root() *Agent { return c.root }
+
+// Guardian returns the guardian, an agent too. It has to stay where it is: what
+// it is told to undo, it does with its maker's rights.
+func (c *Crew) Guardian() *Agent { return c.guardian }
+
+// Undo leaves a call with the guardian, which it makes when the crew ends
+// without a Commit: before all that were left with it earlier, and before the
+// crew is killed. All its arguments are known beforehand. Errors are ignored:
+// there is nobody left to tell.
+func (c *Crew) Undo(nr uintptr, args ...Arg) error {
+	p := Program{}
+	p.Call("undo", nr, args...)
+	if p.err != nil {
+		return p.err
+	}
+	off, err := c.arena.alloc(opSize + p.size)
+	if err != nil {
+		return err
+	}
+	next := atomic.LoadUint64(&c.shared.read.zero)
+	p.load(c.arena, off, next, next)
+	atomic.StoreUint64(&c.shared.read.zero, addr(off))
+	return nil
+}
+
+// Commit has the guardian carry p out, and keep the crew: from the success of
+// p's last call on, nothing is undone or killed any more. The guardian then
+// holds the given descriptors of the agents' table, and the namespaces they
+// stand for, and pauses. Where p fails, nothing has changed.
+//
+// It is the guardian that does it, so that there is no moment at which a killed
+// maker leaves one half.
+func (c *Crew) Commit(ctx context.Context, p *Program, keep []int) error {
+	for _, a := range c.agents {
+		if a.gone || a == c.guardian || a.PID() == 0 {
+			continue
+		}
+		if err := a.Exit(ctx); err != nil {
+			return err
+		}
+	}
+	var q Program
+	q.Call("unshare descriptors", unix.SYS_UNSHARE, Int(unix.CLONE_FILES))
+	q.append(p)
+	// What follows the point of no return cannot fail.
+	slices.Sort(keep)
+	from := uint32(0)
+	for _, fd := range keep {
+		if uint32(fd) > from {
+			q.Call("close_range", unix.SYS_CLOSE_RANGE, Int(from), Int(uint32(fd)-1), Int(0)).MayFail()
+		}
+		from = uint32(fd) + 1
+	}
+	q.Call("close_range", unix.SYS_CLOSE_RANGE, Int(from), Int(uint32(math.MaxUint32)), Int(0)).MayFail()
+	if err := c.guardian.start(ctx, &q, &c.shared.hold); err != nil {
+		return err
+	}
+	if err := c.guardian.Wait(ctx); err != nil {
+		return err
+	}
+	c.over = true
+	return nil
+}
+
+// Close ends a crew that was not committed: what was left to undo is undone,
+// every process is killed, and all are seen to be gone. Of a committed crew it
+// only gives the maker's memory back. A second Close does nothing.
+func (c *Crew) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	for _, a := range c.agents {
+		a.PID() // while the memory is there to be read
+		a.slot, a.gone = nil, true
+	}
+	err := c.life.Close()
+	if c.over {
+		go c.process.Wait() //nolint:errcheck // Reaps the guardian, whenever that ends.
+	} else if _, werr := c.process.Wait(); werr != nil {
+		err = errors.Join(err, werr)
+	}
+	return errors.Join(err, c.arena.close())
+}
+
+// alive reports whether the guardian is there.
+func (c *Crew) alive() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, c.process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == 0
+}
+
+// has reports whether pid is a process of the crew, whose session is that of
+// the guardian.
+func (c *Crew) has(pid int) bool {
+	sid, err := unix.Getsid(pid)
+	return err == nil && sid == c.process.Pid
+}
