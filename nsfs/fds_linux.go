@@ -1,0 +1,65 @@
+package nsfs
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Dev is the device number of the nsfs file system, by which a descriptor of a
+// namespace is known whatever path it was opened by.
+type Dev struct{ major, minor uint32 }
+
+// NSDev returns the device number of nsfs, which has one instance.
+func (p *Proc) NSDev() (Dev, error) {
+	self, err := p.Self()
+	if err != nil {
+		return Dev{}, err
+	}
+	defer self.Close()
+	var st unix.Statx_t
+	if err := statx(self.fd, linkPaths[InUser].ptr(), unix.STATX_INO, &st); err != nil {
+		return Dev{}, wrap("stat", self.path(linkPaths[InUser]), err, fileKind)
+	}
+	return Dev{st.Dev_major, st.Dev_minor}, nil
+}
+
+// FDs calls yield with each of the task's descriptors that is a namespace, and
+// its reference, which has no Type where the descriptor was opened through a
+// bind mount: then /proc shows that path and [Task.OpenFD] tells. It needs
+// PTRACE_MODE_READ_FSCREDS, else [ErrDenied]. buf is scratch, returned for the
+// next call.
+//
+// Each is looked at with statx(2) and not by its link's text: a descriptor
+// opened through a bind mount is shown as the path of that (d_path, fs/d_path.c).
+func (t Task) FDs(dev Dev, buf []int, yield func(fd int, r Ref)) ([]int, error) {
+	var st unix.Statx_t
+	// Linux 6.2 gives the number of descriptors as the size (proc_fd_getattr);
+	// before it is zero for all.
+	buf, err := appendNumbers(t.fd, "fd\x00", buf[:0], "fd")
+	if err != nil {
+		if e, ok := err.(*Error); ok { //nolint:errorlint // just made
+			e.Object = t.path("fd\x00")
+		}
+		return buf, err
+	}
+	var b [32]byte
+	for _, fd := range buf {
+		path := append(strconv.AppendInt(append(b[:0], "fd/"...), int64(fd), 10), 0)
+		if statx(t.fd, &path[0], unix.STATX_INO, &st) != nil {
+			continue // closed in the meantime
+		}
+		if st.Dev_major != dev.major || st.Dev_minor != dev.minor {
+			continue
+		}
+		r := Ref{Ino: st.Ino}
+		var link [64]byte
+		if n, err := readlinkat(t.fd, &path[0], link[:]); err == nil {
+			if named, ok := parseRef(link[:n]); ok && named.Ino == r.Ino {
+				r = named
+			}
+		}
+		yield(fd, r)
+	}
+	return buf, nil
+}

@@ -1,0 +1,137 @@
+//go:build linux
+
+package nsfs
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain fails where a test leaves a descriptor open.
+func TestMain(m *testing.M) {
+	if os.Getenv("NSFS_TEST_CHILD") != "" {
+		fmt.Println("ready")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		os.Exit(0)
+	}
+	before := openFDs()
+	code := m.Run()
+	if after := openFDs(); code == 0 && after != before {
+		fmt.Fprintf(os.Stderr, "open descriptors:\nbefore:\n%s\nafter:\n%s\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// openFDs lists this process's descriptors, but those of the runtime's poller.
+func openFDs() string {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err.Error()
+	}
+	var b strings.Builder
+	for _, e := range entries {
+		to, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err != nil || strings.HasPrefix(to, "anon_inode:[event") {
+			continue
+		}
+		fmt.Fprintln(&b, e.Name(), to)
+	}
+	return b.String()
+}
+
+func testProc(t testing.TB) *Proc {
+	t.Helper()
+	p, err := OpenProc()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// child starts a process in new namespaces, that waits until the test is over.
+func child(t testing.TB, types Type) int {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(types), Pdeathsig: syscall.SIGKILL}
+	if types&User != 0 {
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return start(t, cmd)
+}
+
+// start starts a command that says a line when it is ready and ends at the end
+// of its input.
+func start(t testing.TB, cmd *exec.Cmd) int {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := out.Read(make([]byte, 16)); err != nil {
+		t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	return cmd.Process.Pid
+}
+
+// eventually polls a condition that the kernel brings about in its own time.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not after 10 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// asUser runs the test again as an ordinary user.
+func asUser(t *testing.T, name string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return // it runs as one
+	}
+	u, err := user.Lookup("nobody")
+	if err != nil {
+		t.Skip("no user nobody to switch to")
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+name+"$", "-test.v")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	cmd.Dir = "/"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("as nobody: %v\n%s", err, out)
+	}
+}
+
+func requireRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+}

@@ -1,0 +1,115 @@
+package nsfs
+
+import (
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// NS is an open namespace: a descriptor of the nsfs file system, which keeps the
+// namespace alive and active. It has one owner, who closes it; it is opened with
+// O_CLOEXEC; no finalizer closes it behind the owner's back, so the descriptor
+// is valid for as long as the owner holds it.
+type NS struct {
+	fd int
+}
+
+// Adopt makes an NS of an open descriptor, which it owns from then on. It fails
+// with [ErrNotSupported], and closes nothing, where fd is no namespace.
+func Adopt(fd int) (*NS, error) {
+	ns := &NS{fd}
+	if _, err := ns.Type(); err != nil {
+		return nil, err
+	}
+	return ns, nil
+}
+
+// Open opens the namespace at path: a link in /proc/PID/ns, or a bind mount of
+// one. ErrNotSupported means that the path is something other than a namespace.
+// To open the namespaces of tasks, see [Task.Open], which does not trust a pid
+// to stay the same task's.
+func Open(path string) (*NS, error) {
+	fd, err := openPath(unix.AT_FDCWD, path)
+	if err != nil {
+		return nil, wrap("open", path, err, fileKind)
+	}
+	ns, err := Adopt(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, &Error{Op: "open", Object: path + ": not a namespace", Kind: ErrNotSupported, Errno: unix.ENOTTY}
+	}
+	return ns, nil
+}
+
+// openPath opens for reading, and never blocks on a fifo in a namespace's place.
+func openPath(dirfd int, path string) (int, error) {
+	for {
+		fd, err := unix.Openat(dirfd, path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// FD returns the descriptor, which stays the NS's own.
+func (ns *NS) FD() int { return ns.fd }
+
+// Close closes the descriptor. What nothing else keeps alive ends with it.
+func (ns *NS) Close() error {
+	fd := ns.fd
+	ns.fd = -1
+	if err := unix.Close(fd); err != nil {
+		return wrap("close", "fd "+strconv.Itoa(fd), err, ioctlKind)
+	}
+	return nil
+}
+
+// Type asks for the type (NS_GET_NSTYPE, Linux 4.11). Any other file answers
+// [ErrNotSupported].
+func (ns *NS) Type() (Type, error) {
+	r, err := unix.IoctlRetInt(ns.fd, unix.NS_GET_NSTYPE)
+	if err != nil {
+		return 0, wrap("type of", "fd "+strconv.Itoa(ns.fd), err, ioctlKind)
+	}
+	if t := Type(r); t.Valid() { //nolint:gosec // a mask of CLONE_NEW* bits
+		return t, nil
+	}
+	return 0, &Error{Op: "type of", Object: "fd " + strconv.Itoa(ns.fd), Kind: ErrNotSupported, Errno: unix.ENOTTY}
+}
+
+// Ino asks for the inode number, by fstat(2).
+func (ns *NS) Ino() (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(ns.fd, &st); err != nil {
+		return 0, wrap("inode of", "fd "+strconv.Itoa(ns.fd), err, ioctlKind)
+	}
+	return st.Ino, nil
+}
+
+// Ref asks for the type and the inode number.
+func (ns *NS) Ref() (Ref, error) {
+	t, err := ns.Type()
+	if err != nil {
+		return Ref{}, err
+	}
+	ino, err := ns.Ino()
+	return Ref{t, ino}, err
+}
+
+// String returns the kernel's spelling, or the descriptor where it fails.
+func (ns *NS) String() string {
+	if r, err := ns.Ref(); err == nil {
+		return r.String()
+	}
+	return "fd " + strconv.Itoa(ns.fd)
+}
+
+// ID asks for the id (NS_GET_ID, Linux 6.18 for every type); [ErrNotSupported]
+// before. It needs no privilege.
+func (ns *NS) ID() (ID, error) {
+	id, err := ioctlU64(ns.fd, unix.NS_GET_ID)
+	if err != nil {
+		return 0, wrap("id of", ns.String(), err, ioctlKind)
+	}
+	return ID(id), nil
+}

@@ -1,0 +1,140 @@
+package nsfs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Proc is a procfs, opened once and verified: the root of a file system of type
+// proc, whose pid namespace is the caller's own. All reads go through it
+// relative to its descriptor, so that a mount over /proc in the meantime changes
+// nothing. It has one owner, who closes it; it may be used by several goroutines
+// at once.
+type Proc struct {
+	fd     int
+	limits []string
+}
+
+// Of include/linux/proc_ns.h.
+const procRootIno = 1
+
+// OpenProc opens the procfs at /proc. It refuses what is no procfs (a mount over
+// it, a plain directory), and a procfs of another pid namespace, in which the
+// caller's pids would mean other tasks.
+func OpenProc() (*Proc, error) { return openProcAt("/proc") }
+
+func openProcAt(path string) (*Proc, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, wrap("open", path, err, fileKind)
+	}
+	p := &Proc{fd: fd}
+	if err := p.verify(path); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close closes the handle. Tasks opened through it stay valid.
+func (p *Proc) Close() error {
+	if err := unix.Close(p.fd); err != nil {
+		return wrap("close", "/proc", err, fileKind)
+	}
+	return nil
+}
+
+// FD returns the descriptor of the procfs's root, which stays the Proc's own.
+func (p *Proc) FD() int { return p.fd }
+
+// Limits says what this mount of procfs keeps from its users (hidepid=, subset=),
+// one a line; nil if nothing. See proc(5). A caller with CAP_SYS_PTRACE, or in
+// the group of gid=, sees all in spite of hidepid.
+func (p *Proc) Limits() []string { return slices.Clone(p.limits) }
+
+func (p *Proc) verify(path string) error {
+	var fs unix.Statfs_t
+	var st unix.Stat_t
+	if err := errors.Join(unix.Fstatfs(p.fd, &fs), unix.Fstat(p.fd, &st)); err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC || st.Ino != procRootIno {
+		return fmt.Errorf("%s is not a procfs (mount one: mount -t proc proc %s)", path, path)
+	}
+	self, err := p.Self()
+	if err == nil {
+		defer self.Close()
+		var s Status
+		// Kernels count the levels from the procfs's pid namespace down. One
+		// level is the caller's own; more are those of an ancestor's procfs.
+		if err = self.Status(&s); err == nil && len(s.NSPID) == 1 && s.PID == os.Getpid() {
+			p.limits, err = self.mountLimits(p.fd)
+			return err
+		}
+	}
+	if err == nil || errors.Is(err, ErrGone) {
+		return fmt.Errorf("the procfs at %s belongs to another pid namespace (mount the own one over it: mount -t proc proc %s)", path, path)
+	}
+	return fmt.Errorf("check %s: %w", path, err)
+}
+
+// mountLimits reads the options of the mount that holds fd.
+func (t Task) mountLimits(fd int) ([]string, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil || st.Mask&unix.STATX_MNT_ID == 0 {
+		return nil, nil // before Linux 5.8: nothing is known, and nothing is lost
+	}
+	var limits []string
+	err := t.mountLines(func(line []byte) bool {
+		id, _, ok := parseUint(line)
+		if !ok || id != st.Mnt_id {
+			return true
+		}
+		_, super, _ := bytes.Cut(line, []byte(" - "))
+		if i := bytes.LastIndexByte(super, ' '); i >= 0 {
+			super = super[i+1:]
+		}
+		for o := range bytes.SplitSeq(super, []byte(",")) {
+			if bytes.HasPrefix(o, []byte("hidepid=")) && string(o) != "hidepid=off" && string(o) != "hidepid=0" ||
+				bytes.HasPrefix(o, []byte("subset=")) {
+				limits = append(limits, string(o))
+			}
+		}
+		return false
+	})
+	return limits, err
+}
+
+// PIDs appends the pids of all processes that the procfs shows to buf, in
+// ascending order.
+func (p *Proc) PIDs(buf []int) ([]int, error) { return appendNumbers(p.fd, ".\x00", buf, "/proc") }
+
+// ReadFile reads a small file under the root of the procfs, such as
+// "sys/kernel/random/boot_id", up to 1 MiB.
+func (p *Proc) ReadFile(name string) ([]byte, error) {
+	b, err := readAll(p.fd, cstr(name+"\x00"), nil)
+	if err != nil {
+		return nil, wrap("read", "/proc/"+name, err, fileKind)
+	}
+	return b, nil
+}
+
+// Self opens the calling process (not its calling thread).
+func (p *Proc) Self() (Task, error) { return p.Task(os.Getpid()) }
+
+// Task opens the process with this number. [ErrGone] if there is none.
+func (p *Proc) Task(pid int) (Task, error) {
+	var b [24]byte
+	path := append(strconv.AppendInt(b[:0], int64(pid), 10), 0)
+	fd, err := openatPtr(p.fd, &path[0], unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return Task{}, wrap("open", "/proc/"+strconv.Itoa(pid), err, fileKind)
+	}
+	return Task{fd: fd, pid: pid, tid: pid}, nil
+}

@@ -1,0 +1,169 @@
+package nsfs
+
+import (
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// Task is an open directory of a process or thread in a procfs. Unlike its
+// number it stays the same task's: once that has been reaped, every read is
+// [ErrGone], also when the number is in use again. It has one owner, who closes
+// it.
+type Task struct {
+	fd       int
+	pid, tid int
+}
+
+// PID returns the number of the task's process.
+func (t Task) PID() int { return t.pid }
+
+// TID returns the number of the task itself, which is the PID's for a process.
+func (t Task) TID() int { return t.tid }
+
+// FD returns the descriptor of the directory, which stays the Task's own.
+func (t Task) FD() int { return t.fd }
+
+// Close closes the directory.
+func (t Task) Close() { _ = unix.Close(t.fd) } // O_PATH: nothing can fail
+
+func (t Task) path(name cstr) string {
+	p := "/proc/" + strconv.Itoa(t.pid)
+	if t.tid != t.pid {
+		p += "/task/" + strconv.Itoa(t.tid)
+	}
+	return p + "/" + string(name[:len(name)-1])
+}
+
+// Ref reads where a link leads, which opens nothing and activates nothing. The
+// inode number can be another namespace's a moment later, see [Ref].
+//
+// [ErrGone]: the task has ended, or is a zombie, which has but its user and pid
+// namespaces left; or, for PIDForChildren up to Linux 7.0, the namespace has no
+// init yet (see [Task.OpenByPIDFD]). [ErrDenied]: no PTRACE_MODE_READ_FSCREDS.
+func (t Task) Ref(l Link) (Ref, error) {
+	var b [64]byte
+	path := linkPaths[l]
+	n, err := readlinkat(t.fd, path.ptr(), b[:])
+	if err != nil {
+		return Ref{}, wrap("read link", t.path(path), err, fileKind)
+	}
+	r, ok := parseRef(b[:n])
+	if !ok {
+		return Ref{}, &Error{Op: "read link", Object: t.path(path) + " -> " + string(b[:n]), Errno: unix.EINVAL}
+	}
+	return r, nil
+}
+
+// Handle reads id, type and inode number of the namespace a link leads to, by
+// one system call ([ErrNotSupported] before Linux 6.18). Other errors as Ref's.
+func (t Task) Handle(l Link) (Handle, error) {
+	h, err := handleAt(t.fd, linkPaths[l])
+	if err != nil {
+		return Handle{}, wrap("handle of", t.path(linkPaths[l]), err, fileKind)
+	}
+	return h, nil
+}
+
+// Open opens the namespace a link leads to, with the errors of Ref.
+func (t Task) Open(l Link) (*NS, error) {
+	fd, err := openat(t.fd, linkPaths[l], unix.O_RDONLY)
+	if err != nil {
+		return nil, wrap("open", t.path(linkPaths[l]), err, fileKind)
+	}
+	return &NS{fd}, nil
+}
+
+// OpenFD opens the namespace behind one of the task's descriptors.
+// [ErrNotSupported] if it is no namespace.
+func (t Task) OpenFD(fd int) (*NS, error) {
+	path := cstr("fd/" + strconv.Itoa(fd) + "\x00")
+	n, err := openat(t.fd, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if err != nil {
+		return nil, wrap("open", t.path(path), err, fileKind)
+	}
+	ns, err := Adopt(n)
+	if err != nil {
+		_ = unix.Close(n)
+		return nil, err
+	}
+	return ns, nil
+}
+
+// PIDFD opens a pidfd of the task, verified to be this task's and not that of a
+// successor with the same number. Linux 5.3 for a process; PIDFD_THREAD of Linux
+// 6.9 for a thread.
+func (t Task) PIDFD() (*os.File, error) {
+	flags := 0
+	if t.tid != t.pid {
+		flags = unix.PIDFD_THREAD
+	}
+	fd, err := unix.PidfdOpen(t.tid, flags)
+	if err != nil {
+		return nil, wrap("pidfd of", t.path(".\x00"), err, pidfdKind)
+	}
+	// The number was this task's for as long as its directory answers.
+	if _, err := readAll(t.fd, "comm\x00", make([]byte, 0, 64)); err != nil {
+		_ = unix.Close(fd)
+		return nil, wrap("pidfd of", t.path(".\x00"), err, pidfdKind)
+	}
+	return os.NewFile(uintptr(fd), "pidfd"), nil
+}
+
+// OpenByPIDFD opens the namespace a link leads to through a pidfd
+// (PIDFD_GET_*_NAMESPACE, Linux 6.11). It is needed for PIDForChildren: the link
+// of a pid namespace with no init yet is ErrGone up to Linux 7.0, and this opens
+// it (pidfd_ioctl, fs/pidfs.c). [ErrGone] for zombies, [ErrDenied] without
+// PTRACE_MODE_READ_FSCREDS.
+func (t Task) OpenByPIDFD(l Link) (*NS, error) {
+	f, err := t.PIDFD()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	fd, err := unix.IoctlRetInt(int(f.Fd()), pidfdRequests[l])
+	if err != nil {
+		return nil, wrap("open", t.path(linkPaths[l]), err, pidfdKind)
+	}
+	return &NS{fd}, nil
+}
+
+var pidfdRequests = [NumLinks]uint{
+	unix.PIDFD_GET_USER_NAMESPACE, unix.PIDFD_GET_MNT_NAMESPACE, unix.PIDFD_GET_UTS_NAMESPACE,
+	unix.PIDFD_GET_IPC_NAMESPACE, unix.PIDFD_GET_PID_NAMESPACE, unix.PIDFD_GET_CGROUP_NAMESPACE,
+	unix.PIDFD_GET_NET_NAMESPACE, unix.PIDFD_GET_TIME_NAMESPACE,
+	unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE,
+}
+
+func pidfdKind(errno unix.Errno) error {
+	if errno == unix.EINVAL { // a flag or a request from before its time
+		return ErrNotSupported
+	}
+	return fileKind(errno)
+}
+
+// Threads appends the numbers of the process's threads to buf, its leader first.
+func (t Task) Threads(buf []int) ([]int, error) {
+	return appendNumbers(t.fd, "task\x00", buf, t.path("task\x00"))
+}
+
+// Thread opens one of the process's threads.
+func (t Task) Thread(tid int) (Task, error) {
+	path := cstr("task/" + strconv.Itoa(tid) + "\x00")
+	fd, err := openat(t.fd, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return Task{}, wrap("open", t.path(path), err, fileKind)
+	}
+	return Task{fd: fd, pid: t.pid, tid: tid}, nil
+}
+
+// ReadFile reads a small file of the task's, such as "cgroup", up to 1 MiB.
+func (t Task) ReadFile(name string) ([]byte, error) {
+	path := cstr(name + "\x00")
+	b, err := readAll(t.fd, path, nil)
+	if err != nil {
+		return nil, wrap("read", t.path(path), err, fileKind)
+	}
+	return b, nil
+}
