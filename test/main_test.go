@@ -1,0 +1,85 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/test/suite"
+)
+
+// built is where the programs that the tests use are built, and what by. It is
+// made when first asked for and serves all tests.
+type built struct {
+	dir      string
+	binaries func() ([]suite.Binary, error)
+}
+
+var builds *built
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "renest-test-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // an ordinary user runs what is in it
+		return 1, err
+	}
+	builds = &built{
+		dir: dir,
+		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
+			return suite.Build(context.Background(), dir)
+		}),
+	}
+	return m.Run(), nil
+}
+
+// testBinaries returns the compiled tests of every package.
+func testBinaries(t *testing.T) []suite.Binary {
+	t.Helper()
+	require.Command(t, "go", "golang")
+	all, err := builds.binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// elsewhere tells whether it is worth while to run the tests of a package as
+// another user or on another kernel: those of pure packages would say the same
+// again, and those of the harness need what is only here.
+func elsewhere(b suite.Binary) bool { return !b.Pure && b.Name() != "test/vm" }
+
+// flags are those of a test binary that runs elsewhere.
+func flags(limit time.Duration) []string {
+	return []string{"-test.v=test2json", "-test.timeout=" + limit.String()}
+}
+
+// settle adds what a test binary printed elsewhere to a pass and fails t if it
+// failed.
+func settle(t *testing.T, pass *suite.Pass, b suite.Binary, code int, output string) {
+	t.Helper()
+	if err := pass.Read(t.Context(), b.Package, output); err != nil {
+		t.Fatal(err)
+	}
+	if code != 0 {
+		t.Errorf("exit code %d:\n%s", code, strings.ReplaceAll(output, "\x16", "")) // test2json's marks
+		return
+	}
+	t.Logf("%d passed, %d skipped", pass.Count(b.Package, "pass"), pass.Count(b.Package, "skip"))
+}

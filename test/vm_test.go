@@ -1,0 +1,122 @@
+package test
+
+import (
+	"context"
+	"path"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/test/suite"
+	"github.com/renest/renest/test/vm"
+)
+
+// TestVM runs the tests of every package again on each kernel, as root and as an
+// ordinary user.
+func TestVM(t *testing.T) {
+	for _, s := range vm.Suites() {
+		t.Run(string(s), func(t *testing.T) {
+			k, err := vm.Find(s)
+			require.That(t, "vm", err)
+			all := testBinaries(t)
+			t.Parallel()
+			testOnKernel(t, k, all)
+		})
+	}
+}
+
+// promised is what must not be missing on a kernel: a test that needs it and does
+// not find it there fails.
+func promised(s vm.Suite, uid int) string {
+	who := "root"
+	if uid != 0 {
+		who = "user"
+	}
+	if s == vm.Backports {
+		return who + ",listns"
+	}
+	return who
+}
+
+// round is one test binary as one user.
+type round struct {
+	binary suite.Binary
+	pass   *suite.Pass
+}
+
+func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
+	const limit = 8 * time.Minute
+	var job vm.Job
+	var rounds []round
+	for _, b := range all {
+		if elsewhere(b) {
+			job.Files = append(job.Files, carry(t, b)...)
+		}
+	}
+	var passes []*suite.Pass
+	for _, user := range []struct {
+		name string
+		uid  int
+	}{{"root", 0}, {"nobody", vm.Nobody}} {
+		pass := suite.NewPass(string(k.Suite) + " " + user.name)
+		passes = append(passes, pass)
+		for _, b := range all {
+			if !elsewhere(b) {
+				continue
+			}
+			rounds = append(rounds, round{b, pass})
+			job.Commands = append(job.Commands, vm.Command{
+				Name:    b.Name(),
+				Args:    append([]string{guestPath(b)}, flags(limit)...),
+				Dir:     path.Join("/src", b.Name()),
+				Env:     []string{require.Variable + "=" + promised(k.Suite, user.uid)},
+				UID:     user.uid,
+				Timeout: limit + 10*time.Second,
+			})
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	result, err := vm.Run(ctx, k, job)
+	if err != nil {
+		t.Error(err)
+	}
+	if result == nil {
+		return
+	}
+	for i, r := range rounds {
+		t.Run(r.pass.Name+" "+r.binary.Name(), func(t *testing.T) {
+			c := result.Commands[i]
+			if c.Why != "" {
+				t.Error(c.Why)
+			}
+			settle(t, r.pass, r.binary, c.Code, c.Output)
+		})
+	}
+	for _, pass := range passes {
+		if err := pass.Leave(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func guestPath(b suite.Binary) string { return "/tests/" + filepath.Base(b.Path) }
+
+// carry lists what a test binary needs in a VM.
+func carry(t *testing.T, b suite.Binary) []vm.File {
+	t.Helper()
+	files := []vm.File{{Path: guestPath(b), Host: b.Path}, {Path: path.Join("/src", b.Name())}}
+	names, err := b.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		files = append(files, vm.File{
+			Path: path.Join("/src", b.Name(), name),
+			Host: filepath.Join(filepath.Dir(b.Testdata), name),
+			Mode: 0o644,
+		})
+	}
+	return files
+}
