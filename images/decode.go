@@ -3,6 +3,7 @@ package images
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	pb "github.com/renest/renest/images/internal/nstreepb"
 	"github.com/renest/renest/topology"
@@ -126,6 +127,7 @@ func (s *decoding) pins(pins []*pb.Pin) error {
 		return fmt.Errorf("pins of no namespace: %w", ErrInvalid)
 	}
 	n := s.graph.Namespaces[len(s.graph.Namespaces)-1]
+	n.Pins = slices.Grow(n.Pins, len(pins))
 	for _, m := range pins {
 		p := unpackPin(m)
 		if err := checkPin(&p); err != nil {

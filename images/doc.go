@@ -8,7 +8,7 @@
 // with a CRC-32C, and the last one counts the others. The same topology gives
 // the same bytes after the header.
 //
-// [Encode] and [Decode] stream: neither holds more than an entry, at most 1 MiB
+// [Encode] and [Decode] stream: neither holds more than an entry, at most 256 KiB
 // (16 MiB for the header), beside the graph. Decode reads not a byte past the
 // image, makes two short reads an entry (give it a buffered reader where
 // nothing else is to read from the source), and trusts nothing: every size,

@@ -28,7 +28,7 @@ const (
 // Bounds of what is written and read. The kernel's own are named.
 const (
 	maxHeader = 16 << 20
-	maxEntry  = 1 << 20
+	maxEntry  = 256 << 10
 
 	// Pins that would make an entry longer than this go into further ones.
 	splitPins = maxEntry / 2

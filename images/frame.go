@@ -35,16 +35,20 @@ func (f *frameWriter) entry(e *pb.Entry, limit int) error {
 	if err != nil {
 		return err
 	}
-	f.buf = append(f.buf, sealTag)
-	size := len(f.buf) // what the size does not count, the four seal bytes make up
-	if size > limit {
+	if size := len(f.buf) - 4 + sealSize; size > limit {
 		return fmt.Errorf("entry of %d bytes, at most %d: %w", size, limit, ErrLimit)
 	}
-	binary.LittleEndian.PutUint32(f.buf, uint32(size))
-	f.crc = checksum(f.crc, f.buf)
-	f.buf = binary.LittleEndian.AppendUint32(f.buf, f.crc)
+	f.buf = f.seal(f.buf)
 	_, err = f.w.Write(f.buf)
 	return err
+}
+
+// seal makes an entry of b, a message behind four bytes for its size.
+func (f *frameWriter) seal(b []byte) []byte {
+	binary.LittleEndian.PutUint32(b, uint32(len(b)-4+sealSize))
+	b = append(b, sealTag)
+	f.crc = checksum(f.crc, b)
+	return binary.LittleEndian.AppendUint32(b, f.crc)
 }
 
 // headerDone makes the seals that follow independent of what came before.
