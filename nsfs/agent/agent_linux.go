@@ -168,6 +168,26 @@ func (a *Agent) Exit(ctx context.Context) error {
 	return a.end(ctx, new(Program), &a.crew.shared.exit)
 }
 
+// Gone waits until an agent that was told to exit is no process any more, nor a
+// member of any namespace.
+func (a *Agent) Gone(ctx context.Context) error {
+	fd, err := unix.PidfdOpen(a.pid, 0)
+	if err != nil {
+		return nil // ESRCH
+	}
+	defer unix.Close(fd)
+	for a.crew.has(a.pid) {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(poll, 20); err == nil && n > 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Hold makes the agent let go of everything but its namespaces: it closes all
 // descriptors, drops the shared memory, and pauses for ever. As the init of a
 // pid namespace it reaps what it inherits, for agents ignore SIGCHLD.

@@ -23,6 +23,8 @@ type Options struct {
 	Proc *os.File
 	// Name is what ps shows as the command line. Optional.
 	Name string
+	// Files are put into the agents' descriptor table from FirstFile on.
+	Files []*os.File
 }
 
 // Crew is a family of agents: a guardian, a first agent, and their
@@ -62,8 +64,12 @@ const (
 	fdProc  = 5
 )
 
-// ProcFD is the number, in the agents' descriptor table, of Options.Proc.
-const ProcFD = fdProc
+// Numbers in the agents' descriptor table: of Options.Proc, and of the first of
+// Options.Files.
+const (
+	ProcFD    = fdProc
+	FirstFile = fdProc + 1
+)
 
 // Start executes the guardian and its first agent, in the caller's namespaces
 // and with the caller's credentials, and in a session of their own. The crew
@@ -110,7 +116,7 @@ func (c *Crew) start(exe *os.File, o Options) error {
 	}
 	c.life = w
 	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{name}, &os.ProcAttr{
-		Files: []*os.File{null, null, null, c.arena.file, r, o.Proc},
+		Files: append([]*os.File{null, null, null, c.arena.file, r, o.Proc}, o.Files...),
 		Env:   []string{},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

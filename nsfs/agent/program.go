@@ -35,13 +35,16 @@ type Call struct {
 
 // Arg is an argument of a call.
 type Arg struct {
-	lit   uint64
-	from  *Call   // the result of an earlier call
-	data  []byte  // a pointer to these bytes
-	out   *Buffer // a pointer to a buffer
-	inner int     // offset+1 in data of a pointer into data; with innerTo
-	to    int
+	lit  uint64
+	from *Call   // the result of an earlier call
+	data []byte  // a pointer to these bytes
+	out  *Buffer // a pointer to a buffer
+	ptrs []ptr   // pointers within data
 }
+
+// ptr is a pointer that lies at an offset of an argument's data, and points to
+// another.
+type ptr struct{ at, to int }
 
 // Buffer is memory that a call fills. Its content is there once the program
 // ran.
@@ -67,6 +70,17 @@ func String(s string) Arg { return Arg{data: append([]byte(s), 0)} }
 
 // Bytes is a pointer to a copy of b.
 func Bytes(b []byte) Arg { return Arg{data: append(slices.Clone(b), 0)} }
+
+// Strings is a pointer to an array of pointers to the strings of list, ended by
+// a null pointer: execve(2)'s argv and envp.
+func Strings(list []string) Arg {
+	a := Arg{data: make([]byte, 8*(len(list)+1))}
+	for i, s := range list {
+		a.ptrs = append(a.ptrs, ptr{at: 8 * i, to: len(a.data)})
+		a.data = append(append(a.data, s...), 0)
+	}
+	return a
+}
 
 // Out is a pointer to b.
 func Out(b *Buffer) Arg { return Arg{out: b} }
@@ -138,7 +152,7 @@ func (p *Program) Fork(crew *Crew, what string, o ForkOptions) *Agent {
 	le.PutUint64(args[32:], uint64(unix.SIGCHLD))
 	arg := Arg{data: args}
 	if len(o.SetTID) > 0 {
-		arg.inner, arg.to = 64+1, size
+		arg.ptrs = []ptr{{at: 64, to: size}}
 		le.PutUint64(args[72:], uint64(len(o.SetTID)))
 		for i, tid := range o.SetTID {
 			le.PutUint32(args[size+4*i:], uint32(tid))
@@ -188,8 +202,8 @@ func (p *Program) load(a *arena, off uintptr, end, fail uint64) {
 			case arg.data != nil:
 				c.op.lit[j] = addr(data)
 				copy(a.mem[data:], arg.data)
-				if arg.inner > 0 {
-					binary.NativeEndian.PutUint64(a.mem[data+uintptr(arg.inner)-1:], addr(data+uintptr(arg.to)))
+				for _, q := range arg.ptrs {
+					binary.NativeEndian.PutUint64(a.mem[data+uintptr(q.at):], addr(data+uintptr(q.to)))
 				}
 				data += align(uintptr(len(arg.data)))
 			case arg.out != nil:
