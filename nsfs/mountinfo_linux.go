@@ -125,3 +125,27 @@ func unescapePath(b []byte) string {
 }
 
 func isOctal(c byte) bool { return c >= '0' && c <= '7' }
+
+// OpenBind opens the namespace that is mounted at a path in the task's mount
+// namespace, below its root directory, through no other kind of link.
+// [ErrNotSupported] if there is something else.
+func (t Task) OpenBind(path string) (*NS, error) {
+	root, err := openat(t.fd, "root\x00", unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, wrap("open", t.path("root\x00"), err, fileKind)
+	}
+	defer unix.Close(root)
+	fd, err := unix.Openat2(root, path, &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return nil, wrap("open", t.path("root\x00")+path, err, fileKind)
+	}
+	ns, err := Adopt(fd)
+	if err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return ns, nil
+}

@@ -1,0 +1,171 @@
+package dump
+
+import (
+	"errors"
+
+	"github.com/renest/renest/nsfs"
+)
+
+// byLink returns the node that a task's link leads to, and describes it if no one
+// has yet. The node stays unknown where the task vanished meanwhile.
+func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
+	n, mine := d.reg.get(ref)
+	if !mine {
+		return n
+	}
+	w := way{kind: byLink, task: member{t.PID(), t.TID()}, link: l}
+	ns, err := t.Open(l)
+	if err != nil {
+		d.reg.done(n, d.refused(n, err))
+		return n
+	}
+	defer ns.Close()
+	return d.described(n, ns, w)
+}
+
+// described describes n, which the caller has claimed and thinks to have open as
+// ns. Where the task has moved to another namespace, it returns that one's.
+func (d *dumper) described(n *node, ns *nsfs.NS, w way) *node {
+	if ino, err := ns.Ino(); err != nil || ino != n.ref.Ino {
+		d.reg.done(n, false)
+		return d.byNS(ns, w)
+	}
+	n.way = w
+	d.describe(n, ns)
+	d.reg.done(n, true)
+	return n
+}
+
+// refused notes that a namespace is there and may not be opened, and reports
+// whether that is what err says.
+func (d *dumper) refused(n *node, err error) bool {
+	if !errors.Is(err, nsfs.ErrDenied) {
+		return false
+	}
+	d.miss.add(n.ref.String(), "owner: permission denied")
+	return true
+}
+
+// byNS returns the node of an open namespace.
+func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
+	ref, err := ns.Ref()
+	if err != nil {
+		return nil
+	}
+	n, mine := d.reg.get(ref)
+	if mine {
+		n.way = w
+		d.describe(n, ns)
+		d.reg.done(n, true)
+	}
+	return n
+}
+
+// describe asks an open namespace for its id and its edges, and goes on with
+// those that are new, up to where the caller sees no further. The kernel nests
+// 33 levels deep, which bounds the recursion.
+func (d *dumper) describe(n *node, ns *nsfs.NS) {
+	if d.ids {
+		n.id, _ = ns.ID()
+	}
+	n.owner = d.edge(ns.Owner, way{kind: byOwner, from: n})
+	switch n.ref.Type {
+	case nsfs.User:
+		n.parent = n.owner
+		n.ownerUID, _ = ns.OwnerUID()
+	case nsfs.PID:
+		n.parent = d.edge(ns.Parent, way{kind: byParent, from: n})
+		d.askInit(n, ns)
+	}
+}
+
+// edge follows an edge, nil where it leads out of sight.
+func (d *dumper) edge(open func() (*nsfs.NS, error), w way) *node {
+	up, err := open()
+	if err != nil {
+		return nil // settle notes it, unless n turns out to be external
+	}
+	defer up.Close()
+	return d.byNS(up, w)
+}
+
+// reopen opens a namespace again that was found earlier, and makes sure that it
+// is the same: by id where the kernel has them.
+func (d *dumper) reopen(n *node) (*nsfs.NS, error) {
+	if n.id != 0 && d.sees {
+		h := nsfs.Handle{ID: n.id, Type: n.ref.Type, Ino: uint32(n.ref.Ino)}
+		if ns, err := h.Open(); err == nil {
+			return ns, nil
+		}
+	}
+	ns, err := d.openWay(n.way)
+	if err != nil && n.member.pid != 0 {
+		ns, err = d.openWay(way{kind: byLink, task: n.member, link: linkOf(n.ref.Type)})
+	}
+	if err != nil {
+		return nil, err
+	}
+	ref, err := ns.Ref()
+	same := err == nil && ref == n.ref
+	if same && n.id != 0 {
+		id, err := ns.ID()
+		same = err == nil && id == n.id
+	}
+	if !same {
+		_ = ns.Close()
+		return nil, &nsfs.Error{Op: "open", Object: n.ref.String(), Kind: nsfs.ErrGone, Errno: esrch}
+	}
+	return ns, nil
+}
+
+func (d *dumper) openWay(w way) (*nsfs.NS, error) {
+	switch w.kind {
+	case byOwner, byParent:
+		from, err := d.reopen(w.from)
+		if err != nil {
+			return nil, err
+		}
+		defer from.Close()
+		if w.kind == byOwner {
+			return from.Owner()
+		}
+		return from.Parent()
+	case byID:
+		return nsfs.Handle{ID: w.from.id}.Open()
+	}
+	t, err := d.task(w.task)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	switch w.kind {
+	case byPIDFD:
+		return t.OpenByPIDFD(w.link)
+	case byFD:
+		return t.OpenFD(w.fd)
+	case byBind:
+		return t.OpenBind(w.path)
+	default:
+		return t.Open(w.link)
+	}
+}
+
+// task opens a task or thread by its numbers.
+func (d *dumper) task(m member) (nsfs.Task, error) {
+	t, err := d.proc.Task(m.pid)
+	if err != nil || m.tid == m.pid {
+		return t, err
+	}
+	defer t.Close()
+	return t.Thread(m.tid)
+}
+
+// linkOf returns the link by which a task is a member of a namespace.
+func linkOf(t nsfs.Type) nsfs.Link {
+	for l := range nsfs.PIDForChildren {
+		if l.Type() == t {
+			return l
+		}
+	}
+	return nsfs.InUser
+}

@@ -1,0 +1,146 @@
+package dump
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/topology"
+)
+
+// node is a namespace while it is being found out about.
+type node struct {
+	ref      nsfs.Ref
+	id       nsfs.ID // 0 before Linux 6.18
+	owner    *node
+	parent   *node       // of a user namespace the same as owner
+	known    atomic.Bool // described: the fields above and below are filled
+	busy     bool        // someone is at it; under the registry's lock
+	external bool
+	keep     bool
+	unborn   bool // a pid namespace that is known never to have had an init
+
+	ownerUID uint32 // user: the creator, in our own numbering
+	init     int    // pid: its init, 0 where there is none or it is not known
+	noInit   bool   // pid: there is certainly none
+	member   member // a task in it
+	time     member // a task whose children will be in it: /proc shows that offset
+	way      way
+	bindsBy  bool // mnt: its bind mounts were read
+
+	out *topology.Namespace
+}
+
+// member is a task by its numbers. They are trusted only after a look at what
+// the task is a member of.
+type member struct{ pid, tid int }
+
+// way is how a namespace was opened, and may be again, while nothing holds it.
+type way struct {
+	kind wayKind
+	task member
+	link nsfs.Link
+	fd   int
+	path string
+	from *node
+}
+
+type wayKind uint8
+
+const (
+	byLink   wayKind = iota + 1 // a link of a task
+	byPIDFD                     // a link of a task that only a pidfd opens
+	byFD                        // a descriptor of a task
+	byBind                      // a path below a task's root
+	byOwner                     // as the owner of from
+	byParent                    // as the parent of from
+	byID                        // as listns(2) lists it
+)
+
+// registry holds each namespace once, for all workers.
+type registry struct {
+	mu    sync.Mutex
+	nodes map[nsfs.Ref]*node
+}
+
+// get returns the node of ref, and whether the caller is the one to describe it:
+// then it calls done.
+func (r *registry) get(ref nsfs.Ref) (n *node, mine bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = r.nodes[ref]
+	if n == nil {
+		n = &node{ref: ref}
+		r.nodes[ref] = n
+	}
+	if n.busy || n.known.Load() {
+		return n, false
+	}
+	n.busy = true
+	return n, true
+}
+
+// done says whether the caller described n. Where not, the next to meet it tries.
+func (r *registry) done(n *node, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n.busy = false
+	n.known.Store(known)
+}
+
+// claimBinds reports whether the caller is the one to read the mounts of n.
+func (r *registry) claimBinds(n *node) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n.bindsBy {
+		return false
+	}
+	n.bindsBy = true
+	return true
+}
+
+func (r *registry) releaseBinds(n *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n.bindsBy = false
+}
+
+// lookup returns the node of ref, nil where there is none.
+func (r *registry) lookup(ref nsfs.Ref) *node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.nodes[ref]
+}
+
+// all returns every described node, in a fixed order.
+func (r *registry) all() []*node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*node, 0, len(r.nodes))
+	for _, n := range r.nodes {
+		if n.known.Load() {
+			list = append(list, n)
+		}
+	}
+	slices.SortFunc(list, func(a, b *node) int {
+		if a.ref.Ino != b.ref.Ino {
+			if a.ref.Ino < b.ref.Ino {
+				return -1
+			}
+			return 1
+		}
+		return 0
+	})
+	return list
+}
+
+// above reports whether a is b or an ancestor of b.
+func above(a, b *node) bool {
+	for ; b != nil; b = b.parent {
+		if a == b {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,46 @@
+package dump
+
+import "fmt"
+
+// Source says where a dump looks for namespaces.
+type Source uint8
+
+// The sources. Tasks, descriptors and mounts come from /proc in any case.
+const (
+	Auto   Source = iota // Listns where the kernel has it and shows everything, else Proc
+	Listns               // listns(2) as well as /proc, and an error without it
+	Proc                 // /proc alone
+)
+
+var sourceNames = [...]string{"auto", "listns", "proc"}
+
+// String returns the source's name.
+func (s Source) String() string {
+	if int(s) >= len(sourceNames) {
+		return fmt.Sprintf("source(%d)", uint8(s))
+	}
+	return sourceNames[s]
+}
+
+// ParseSource reads the name of a source.
+func ParseSource(s string) (Source, error) {
+	for i, n := range sourceNames {
+		if n == s {
+			return Source(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown source %q (known: auto, listns, proc)", s)
+}
+
+// Options say how to dump. The zero value is a good choice.
+type Options struct {
+	Source Source
+
+	// NoState leaves out what namespaces hold (maps, names, offsets): the graph
+	// alone, without an agent.
+	NoState bool
+
+	// Tool is the header's: program and version. By default it is taken from
+	// the build information.
+	Tool string
+}
