@@ -9,6 +9,7 @@
 package require
 
 import (
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -65,5 +66,23 @@ func Command(t testing.TB, name, pkg string) string {
 		err = fmt.Errorf("%w (Debian package %s)", err, pkg)
 	}
 	That(t, name, err)
+	return path
+}
+
+// Busybox requires a static busybox, which runs where there is nothing else, and
+// returns its path.
+func Busybox(t testing.TB) string {
+	t.Helper()
+	path := Command(t, "busybox", "busybox-static")
+	file, err := elf.Open(path)
+	if err == nil {
+		defer file.Close()
+		for _, p := range file.Progs {
+			if p.Type == elf.PT_INTERP {
+				err = fmt.Errorf("%s is not static (Debian package busybox-static)", path)
+			}
+		}
+	}
+	That(t, "busybox", err)
 	return path
 }

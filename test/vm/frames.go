@@ -13,6 +13,9 @@ import (
 // ErrCutShort says that a VM ended before its script did.
 var ErrCutShort = errors.New("the VM ended before its script did")
 
+// errNoBoot says that a VM ended before init had begun with the script.
+var errNoBoot = fmt.Errorf("the VM did not boot: %w", ErrCutShort)
+
 // readFrames collects what init says until it is done.
 func readFrames(r io.Reader, commands int) (*Result, error) {
 	c := newCollector(commands)
@@ -21,6 +24,8 @@ func readFrames(r io.Reader, commands int) (*Result, error) {
 		var f wire.Frame
 		err := dec.Decode(&f)
 		switch {
+		case errors.Is(err, io.EOF) && !c.booted:
+			return c.finish(), errNoBoot
 		case errors.Is(err, io.EOF) && !c.done:
 			return c.finish(), ErrCutShort
 		case errors.Is(err, io.EOF):
@@ -38,7 +43,7 @@ func readFrames(r io.Reader, commands int) (*Result, error) {
 type collector struct {
 	result         Result
 	output, stdout []strings.Builder
-	done           bool
+	booted, done   bool
 }
 
 func newCollector(commands int) *collector {
@@ -55,6 +60,8 @@ func newCollector(commands int) *collector {
 
 func (c *collector) add(f wire.Frame) error {
 	switch {
+	case f.Booted != nil:
+		c.booted = true
 	case f.Output != nil:
 		i := f.Output.Command
 		if i < 0 || i >= len(c.output) {

@@ -13,7 +13,8 @@ func TestReadFrames(t *testing.T) {
 		Commands: []CommandResult{{Output: "ab", Stdout: "b", Code: 3}, {Code: -1, Why: "never ran"}},
 		Files:    map[string][]byte{"/f": []byte("xy")},
 	}
-	const frames = `{"Output":{"Command":0,"Stderr":true,"Data":"YQ=="}}
+	const frames = `{"Booted":{}}
+{"Output":{"Command":0,"Stderr":true,"Data":"YQ=="}}
 {"Output":{"Command":0,"Data":"Yg=="}}
 {"Exit":{"Command":0,"Code":3}}
 {"File":{"Path":"/f","Data":"eA=="}}
@@ -31,6 +32,7 @@ func TestReadFrames(t *testing.T) {
 	}{
 		{name: "whole", in: frames + `{"Done":{"Commands":2}}`, want: ran},
 		{name: "cut short", in: frames, want: ran, err: ErrCutShort.Error()},
+		{name: "no boot", in: "", want: none, err: errNoBoot.Error()},
 		{name: "cut within", in: frames + `{"Done":`, want: ran, err: "frames of init: unexpected EOF"},
 		{name: "init failed", in: frames + `{"Error":"no port"}`, want: ran, err: "init: no port"},
 		{name: "no such command", in: `{"Exit":{"Command":2}}`, want: none, err: "frames of init: exit of command 2 of 2"},

@@ -85,6 +85,8 @@ func (s *sender) script() error {
 	if err := json.Unmarshal(data, &script); err != nil {
 		return fmt.Errorf("%s: %w", wire.ScriptPath, err)
 	}
+	s.send(wire.Frame{Booted: &wire.Booted{}})
+	s.drain()
 	for i, c := range script.Commands {
 		start := time.Now()
 		code, err := s.run(i, c)

@@ -29,12 +29,16 @@ type Command struct {
 // Frame is one piece of what came of a script, one JSON object a line. Its kind
 // is told by which of the pointers is set.
 type Frame struct {
+	Booted *Booted `json:",omitempty"` // the first frame
 	Output *Output `json:",omitempty"`
 	Exit   *Exit   `json:",omitempty"`
 	File   *File   `json:",omitempty"`
 	Error  *string `json:",omitempty"` // init itself failed
 	Done   *Done   `json:",omitempty"` // the last frame
 }
+
+// Booted opens the stream: the system is up and the commands come.
+type Booted struct{}
 
 // Output is something that a command printed.
 type Output struct {
