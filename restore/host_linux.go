@@ -1,0 +1,74 @@
+package restore
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/topology"
+)
+
+// Host is what a plan has to get by with: this kernel and this caller.
+type Host struct {
+	UID, GID uint32 // effective
+	// Privileged: euid 0 with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID, all in
+	// the caller's own user namespace.
+	Privileged bool
+	// UIDMap and GIDMap are the ids that the caller's user namespace has.
+	UIDMap, GIDMap []topology.Extent
+	// Types are those that the kernel was built with.
+	Types map[topology.Type]bool
+	// Max is user.max_*_namespaces of the caller's user namespace.
+	Max map[topology.Type]int
+	// Files is the hard limit of open descriptors (RLIMIT_NOFILE).
+	Files uint64
+}
+
+// ReadHost asks the running kernel, for the calling process.
+func ReadHost() (*Host, error) {
+	h := &Host{
+		UID:   uint32(os.Geteuid()),
+		GID:   uint32(os.Getegid()),
+		Types: map[topology.Type]bool{},
+		Max:   map[topology.Type]int{},
+	}
+	h.Privileged = h.UID == 0
+	for _, c := range []int{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID} {
+		has, err := nsfs.HasCapability(c)
+		if err != nil {
+			return nil, fmt.Errorf("read capabilities: %w", err)
+		}
+		h.Privileged = h.Privileged && has
+	}
+	for _, m := range []struct {
+		file string
+		to   *[]topology.Extent
+	}{{"/proc/self/uid_map", &h.UIDMap}, {"/proc/self/gid_map", &h.GIDMap}} {
+		text, err := os.ReadFile(m.file)
+		if err != nil {
+			return nil, fmt.Errorf("read own id map: %w", err)
+		}
+		if *m.to, err = topology.ParseIDMap(string(text)); err != nil {
+			return nil, fmt.Errorf("read own id map: %w", err)
+		}
+	}
+	for _, t := range topology.Types {
+		_, err := os.Readlink("/proc/self/ns/" + t.String())
+		h.Types[t] = err == nil
+		if text, err := os.ReadFile("/proc/sys/user/max_" + t.String() + "_namespaces"); err == nil {
+			if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+				h.Max[t] = n
+			}
+		}
+	}
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return nil, fmt.Errorf("getrlimit: %w", err)
+	}
+	h.Files = lim.Max
+	return h, nil
+}

@@ -1,0 +1,158 @@
+package restore
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/renest/renest/topology"
+)
+
+// Op is what a step does.
+type Op uint8
+
+// The operations. Each is a few system calls of one agent.
+const (
+	// OpFork: By makes agent New, which is in new namespaces of its own, the
+	// Creates, and else where By is.
+	OpFork Op = iota + 1
+	// OpUnshare: By moves on into a new namespace. It is for those that clone3
+	// would enter at once: a time namespace before its offsets are written, a
+	// pid namespace that has to stay without an init.
+	OpUnshare
+	// OpMap: By, which is in the parent, writes the maps of NS for New, which
+	// is in NS.
+	OpMap
+	// OpIDs: By takes the ids UID and GID of its user namespace.
+	OpIDs
+	// OpName: By, which is in NS, sets its host and domain name.
+	OpName
+	// OpClock: By writes the offsets of NS, its time_for_children.
+	OpClock
+	// OpCgroup: By moves to the cgroup at which NS is to be rooted.
+	OpCgroup
+	// OpJoin: By enters NS.
+	OpJoin
+	// OpExit: By ends. As the init of a pid namespace it leaves a dead one.
+	OpExit
+	// OpHold: By lets go of everything but its namespaces, and stays.
+	OpHold
+)
+
+var opNames = [...]string{"", "fork", "unshare", "map", "ids", "name", "clock", "cgroup", "join", "exit", "hold"}
+
+// String returns the operation's name.
+func (o Op) String() string {
+	if int(o) >= len(opNames) {
+		return fmt.Sprintf("op(%d)", uint8(o))
+	}
+	return opNames[o]
+}
+
+// Step is one step of a plan. Agents are numbers; 0 is there at the start, in
+// the caller's own namespaces.
+type Step struct {
+	Op       Op
+	By       int
+	New      int                   // OpFork: the child; OpMap: who is in NS
+	NS       *topology.Namespace   // what the step is about
+	Creates  []*topology.Namespace // OpFork, OpUnshare: at most one of a type
+	UID, GID uint32                // OpIDs
+	Why      string
+}
+
+// Plan is how to make the namespaces of a graph: steps in order, and what keeps
+// each namespace afterwards. It is data: making one takes no system call.
+type Plan struct {
+	Graph *topology.Graph
+	Steps []Step
+	// Agents is how many there are, the first included.
+	Agents int
+	// Holders has the agent that stays in each pid namespace.
+	Holders []Holder
+	// Innermost is the agent in the deepest namespaces, from which a command is
+	// run: the holder with the most pid and user levels above it, or else one in
+	// the deepest user namespace.
+	Innermost int
+	// Keep are the namespaces in which no holder is, in creation order: the
+	// tree's keeper holds a descriptor of each.
+	Keep []*topology.Namespace
+	// External has the namespaces of the graph that are not made but found:
+	// each stands for the caller's own of its type.
+	External []*topology.Namespace
+	// Notes say what the plan cannot bring back exactly.
+	Notes []string
+}
+
+// Holder is the init of a restored pid namespace.
+type Holder struct {
+	Agent int
+	In    [topology.NumLinks]*topology.Namespace // nil: the caller's own
+}
+
+// Made returns the namespaces that the plan makes, in creation order.
+func (p *Plan) Made() []*topology.Namespace {
+	var made []*topology.Namespace
+	for _, n := range p.Graph.Namespaces {
+		if !n.External {
+			made = append(made, n)
+		}
+	}
+	return made
+}
+
+// String describes the step in one line, without its reason.
+func (s Step) String() string {
+	who := fmt.Sprintf("agent %d", s.By)
+	switch s.Op {
+	case OpFork:
+		if len(s.Creates) == 0 {
+			return fmt.Sprintf("%s forks agent %d", who, s.New)
+		}
+		return fmt.Sprintf("%s forks agent %d into new %s", who, s.New, names(s.Creates))
+	case OpUnshare:
+		return fmt.Sprintf("%s unshares into new %s", who, names(s.Creates))
+	case OpMap:
+		return fmt.Sprintf("%s writes the maps of %s: %s", who, s.NS.Name(), maps(s.NS.User))
+	case OpIDs:
+		return fmt.Sprintf("%s becomes uid %d, gid %d", who, s.UID, s.GID)
+	case OpName:
+		return fmt.Sprintf("%s names %s %q", who, s.NS.Name(), s.NS.UTS.NodeName)
+	case OpClock:
+		return fmt.Sprintf("%s sets the clocks of %s", who, s.NS.Name())
+	case OpCgroup:
+		return fmt.Sprintf("%s moves to cgroup %q for %s", who, s.NS.Cgroup.Root, s.NS.Name())
+	case OpJoin:
+		return fmt.Sprintf("%s enters %s", who, s.NS.Name())
+	case OpExit:
+		return who + " ends"
+	case OpHold:
+		return who + " stays"
+	}
+	return who + " " + s.Op.String()
+}
+
+func names(list []*topology.Namespace) string {
+	var out []string
+	for _, n := range list {
+		out = append(out, n.Name())
+	}
+	return strings.Join(out, " ")
+}
+
+func maps(u *topology.UserState) string {
+	if u == nil || len(u.UIDMap)+len(u.GIDMap) == 0 {
+		return "none"
+	}
+	list := func(m []topology.Extent) string {
+		var out []string
+		for _, e := range m {
+			out = append(out, e.String())
+		}
+		return strings.Join(out, ",")
+	}
+	s := "uid " + list(u.UIDMap) + " gid " + list(u.GIDMap)
+	if u.Setgroups == "deny" {
+		s += " setgroups denied"
+	}
+	return s
+}

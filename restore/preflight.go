@@ -1,0 +1,103 @@
+package restore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/renest/renest/topology"
+)
+
+// Preflight returns every reason why host cannot carry out plan, joined; nil
+// where none is known beforehand. It is pure.
+func Preflight(plan *Plan, host *Host) error {
+	var errs []error
+	count := map[topology.Type]int{}
+	for _, n := range plan.Made() {
+		count[n.Type]++
+		errs = append(errs, host.refuses(n)...)
+	}
+	for _, t := range topology.Types {
+		if count[t] == 0 {
+			continue
+		}
+		if !host.Types[t] {
+			errs = append(errs, fmt.Errorf("this kernel has no %s namespaces, the image has %d: boot a kernel built with them", t, count[t]))
+		}
+		if limit, ok := host.Max[t]; ok && limit < count[t] {
+			errs = append(errs, fmt.Errorf("user.max_%s_namespaces is %d, the image needs %d: sysctl -w user.max_%s_namespaces=%d, or more", t, limit, count[t], t, count[t]))
+		}
+	}
+	// Every namespace and every agent takes one while the restore is on.
+	if need := uint64(len(plan.Made()) + plan.Agents + 16); need > host.Files {
+		errs = append(errs, fmt.Errorf("the limit of open files is %d, the restore needs %d: raise it (ulimit -Hn %d)", host.Files, need, need))
+	}
+	return joinBounded(errs)
+}
+
+// refuses returns why host cannot make n.
+func (h *Host) refuses(n *topology.Namespace) []error {
+	if !n.Owner.External {
+		return nil // whoever makes a user namespace has every capability in it
+	}
+	if n.Type != topology.User {
+		if h.Privileged {
+			return nil
+		}
+		return []error{fmt.Errorf("%s belongs to the outermost user namespace: making it needs CAP_SYS_ADMIN there: restore as root", n.Name())}
+	}
+	if h.Privileged {
+		return append(exist(n, "uid", n.User.UIDMap, h.UIDMap), exist(n, "gid", n.User.GIDMap, h.GIDMap)...)
+	}
+	var errs []error
+	if n.User.OwnerUID != h.UID {
+		errs = append(errs, fmt.Errorf("%s belongs to uid %d, and you are uid %d: restore as that user, or as root", n.Name(), n.User.OwnerUID, h.UID))
+	}
+	for _, m := range []struct {
+		kind string
+		ids  []topology.Extent
+		own  uint32
+	}{{"uid", n.User.UIDMap, h.UID}, {"gid", n.User.GIDMap, h.GID}} {
+		if len(m.ids) == 0 || len(m.ids) == 1 && m.ids[0].Count == 1 && m.ids[0].Outside == m.own {
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s maps %ss that are not yours (you have %d): restore as root", n.Name(), m.kind, m.own))
+	}
+	if len(n.User.GIDMap) > 0 && n.User.Setgroups != "deny" {
+		errs = append(errs, fmt.Errorf("%s allows setgroups, which an ordinary user's namespace must not: restore as root", n.Name()))
+	}
+	return errs
+}
+
+// exist returns the extents of n whose ids the caller's own user namespace does
+// not have.
+func exist(n *topology.Namespace, kind string, ids, own []topology.Extent) []error {
+	var errs []error
+	for _, e := range ids {
+		if !inside(e, own) {
+			errs = append(errs, fmt.Errorf("%s maps %ss %s, which your user namespace does not have: restore from one that has them", n.Name(), kind, e))
+		}
+	}
+	return errs
+}
+
+// inside reports whether one extent of own has all ids that e maps to: map_write
+// (kernel/user_namespace.c) wants a single one.
+func inside(e topology.Extent, own []topology.Extent) bool {
+	first, count := uint64(e.Outside), uint64(e.Count)
+	for _, o := range own {
+		if first >= uint64(o.Inside) && first+count <= uint64(o.Inside)+uint64(o.Count) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxReasons bounds how many reasons one error gives.
+const maxReasons = 20
+
+func joinBounded(errs []error) error {
+	if len(errs) > maxReasons {
+		errs = append(errs[:maxReasons:maxReasons], fmt.Errorf("… and %d more", len(errs)-maxReasons))
+	}
+	return errors.Join(errs...)
+}

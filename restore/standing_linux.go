@@ -1,0 +1,236 @@
+package restore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/dump"
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/topology"
+)
+
+// Options say how to execute a plan.
+type Options struct {
+	// Name is what the tree is to be found by; empty for a name made up by
+	// Commit. Execute refuses one in use.
+	Name string
+	// Stdio are the files that [Standing.Command] gives to commands: 0, 1, 2.
+	// Without them no command can be run.
+	Stdio []*os.File
+	// Progress is told how many of the plan's steps are done. Optional.
+	Progress func(done, total int)
+	// Dump says how the result is looked at.
+	Dump dump.Options
+}
+
+// Standing is a restored tree whose maker is still responsible for it: Close
+// takes it down, and so does the maker's end, unless Commit came before.
+type Standing struct {
+	// Live is what is there, as the dump code sees it.
+	Live *topology.Graph
+	// Bindings say what stands for each namespace of the image, in its order.
+	Bindings []Binding
+	// Notes say what is not as it was.
+	Notes []string
+	// Made and Verified are how long the two parts took.
+	Made, Verified time.Duration
+
+	plan *Plan
+	o    Options
+	crew *agent.Crew
+	e    *executor
+	proc *nsfs.Proc
+}
+
+// Execute carries plan out and verifies the result: what the dump code finds is
+// isomorphic to the plan's graph. On an error nothing is left of it. Call
+// [Preflight] first for reasons why it would fail.
+func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
+	if o.Name != "" {
+		if err := free(o.Name); err != nil {
+			return nil, err
+		}
+	}
+	proc, err := nsfs.OpenProc()
+	if err != nil {
+		return nil, err
+	}
+	s := &Standing{plan: plan, o: o, proc: proc}
+	if err := s.make(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// free returns an error where a tree has that name and is not dead.
+func free(name string) error {
+	t, err := Find(name)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if alive, _ := t.Alive(); alive == 0 {
+		return Remove(name)
+	}
+	return fmt.Errorf("the name %s is in use: choose another, or take that tree down (renest rm %s)", name, name)
+}
+
+func (s *Standing) make(ctx context.Context) error {
+	start := time.Now()
+	procDir := os.NewFile(uintptr(dup(s.proc.FD())), "proc")
+	defer procDir.Close()
+	label := "renest: restored tree"
+	if s.o.Name != "" {
+		label += " " + s.o.Name
+	}
+	var err error
+	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: s.o.Stdio})
+	if err != nil {
+		return err
+	}
+	s.e = newExecutor(s.plan, s.crew)
+	s.e.commands = len(s.o.Stdio) == 3
+	if err := s.e.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.e.run(ctx, s.o.Progress); err != nil {
+		return err
+	}
+	s.Made = time.Since(start)
+	s.Notes = append(append(s.Notes, s.plan.Notes...), s.e.notes...)
+	start = time.Now()
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	s.Verified = time.Since(start)
+	return nil
+}
+
+// dup duplicates a descriptor; an invalid one fails where it is used.
+func dup(fd int) int {
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// Close takes down a tree that was not committed, and sees it gone. Of one that
+// was it gives back what the maker held.
+func (s *Standing) Close() error {
+	var err error
+	if s.crew != nil {
+		err = s.crew.Close()
+		s.crew = nil
+	}
+	if s.proc != nil {
+		err = errors.Join(err, s.proc.Close())
+		s.proc = nil
+	}
+	return err
+}
+
+// Command runs a program in the innermost namespaces of the tree, see
+// [Plan.Innermost], and waits for its end. Signals are passed on to it.
+func (s *Standing) Command(ctx context.Context, path string, args []string, signals <-chan os.Signal) (syscall.WaitStatus, error) {
+	if s.e.inner == nil {
+		return 0, errors.New("run a command: the tree was made without files for it")
+	}
+	return s.e.inner.Command(ctx, agent.Command{
+		Path: path, Args: args, Env: os.Environ(), Signals: signals,
+		Files: [3]int{agent.FirstFile, agent.FirstFile + 1, agent.FirstFile + 2},
+	})
+}
+
+// Commit lets the tree stand without its maker, and records it. The record
+// comes into being in one piece, made by the process that keeps the tree: there
+// is no moment at which a killed maker leaves one without the other.
+func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
+	t, err := s.record()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	made, err := makeStateDir()
+	if err != nil {
+		return nil, err
+	}
+	if made {
+		if err := s.crew.Undo(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(StateDir()), agent.Int(unix.AT_REMOVEDIR)); err != nil {
+			return nil, err
+		}
+	}
+	path := filepath.Join(StateDir(), t.Name)
+	what := "record the tree as " + path
+	var p agent.Program
+	fd := p.Call(what, unix.SYS_OPENAT, agent.Int(unix.AT_FDCWD), agent.String(StateDir()),
+		agent.Int(unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC), agent.Int(0o600))
+	p.Call(what, unix.SYS_WRITE, fd.Ret(), agent.Bytes(text), agent.Int(len(text)))
+	p.Call(what, unix.SYS_FSYNC, fd.Ret())
+	// linkat wants a path: descriptor 0, which the keeper has no other use for.
+	p.Call(what, unix.SYS_DUP3, fd.Ret(), agent.Int(0), agent.Int(0))
+	p.Call(what, unix.SYS_LINKAT, agent.Int(agent.ProcFD), agent.String("self/fd/0"),
+		agent.Int(unix.AT_FDCWD), agent.String(path), agent.Int(unix.AT_SYMLINK_FOLLOW))
+	var keep []int
+	for _, n := range s.plan.Keep {
+		keep = append(keep, s.e.fds[n].Value())
+	}
+	err = s.crew.Commit(ctx, &p, keep)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("the name %s is in use: choose another", t.Name)
+	}
+	return t, err
+}
+
+// record describes the tree.
+func (s *Standing) record() (*Tree, error) {
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	t := &Tree{
+		Name:       s.o.Name,
+		Created:    time.Now().UTC().Truncate(time.Second),
+		BootID:     boot,
+		From:       s.plan.Graph.Header.Hostname,
+		Namespaces: s.Bindings,
+		Verified:   true,
+	}
+	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {
+		return nil, err
+	}
+	if t.Name == "" {
+		t.Name = fmt.Sprintf("t%d", t.Keeper.PID)
+	}
+	for _, h := range s.plan.Holders {
+		p, err := process(s.e.agents[h.Agent].PID())
+		if err != nil {
+			return nil, err
+		}
+		t.Holders = append(t.Holders, p)
+	}
+	return t, nil
+}
+
+func process(pid int) (Process, error) {
+	start, err := startTime(pid)
+	if err != nil {
+		return Process{}, fmt.Errorf("holder %d: %w", pid, err)
+	}
+	return Process{PID: pid, Start: start}, nil
+}
