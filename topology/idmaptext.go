@@ -70,3 +70,22 @@ func clip(s string, n int) string {
 	}
 	return strings.ToValidUTF8(s[:n], "") + "…"
 }
+
+// idMapLine returns m on one line, for people: 0→100000+65536 1000→5+1.
+func idMapLine(m []Extent) string {
+	if len(m) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, e := range m {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if e.Outside == NoID {
+			fmt.Fprintf(&b, "%d→?+%d", e.Inside, e.Count)
+		} else {
+			fmt.Fprintf(&b, "%d→%d+%d", e.Inside, e.Outside, e.Count)
+		}
+	}
+	return b.String()
+}
