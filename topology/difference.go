@@ -8,7 +8,7 @@ import (
 // Difference says why two graphs are not isomorphic: which namespaces and tasks
 // of each have no counterpart in the other, so far as they can be singled out.
 // It is the error of [Isomorphic].
-type Difference struct {
+type Difference struct { //nolint:errname // what differs is the point, that it is an error is not
 	First, Second []Unmatched // owners before what they own
 	More          int         // how many are not listed
 }
