@@ -11,11 +11,11 @@ var (
 	// ErrNotImage: the magics are another file's.
 	ErrNotImage = errors.New("not an image of a namespace tree")
 	// ErrVersion: the format is another version's.
-	ErrVersion = errors.New("unsupported image version")
+	ErrVersion = errors.New("unsupported image version, use the renest that wrote it")
 	// ErrTruncated: the image ends before its end entry.
-	ErrTruncated = errors.New("image is cut short")
+	ErrTruncated = errors.New("image is cut short, copy or dump it again")
 	// ErrChecksum: some bit is not as it was written.
-	ErrChecksum = errors.New("image is damaged, its checksum differs")
+	ErrChecksum = errors.New("image is damaged, copy or dump it again")
 	// ErrLimit: more than this package, or the caller, is willing to read or
 	// able to write.
 	ErrLimit = errors.New("limit exceeded")

@@ -73,7 +73,7 @@ func (f *frameReader) magics() error {
 	n, err := io.ReadFull(f.r, b[:])
 	f.next = int64(n)
 	if n == 0 && errors.Is(err, io.EOF) {
-		return fmt.Errorf("no image at all: nothing to read: %w", ErrTruncated)
+		return fmt.Errorf("nothing to read, did what writes it fail? %w", ErrTruncated)
 	}
 	if err != nil {
 		return f.readError(err)
