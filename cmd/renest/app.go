@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// streams are the standard ones.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is renest without the process around it.
+func run(ctx context.Context, args []string, std streams) error {
+	app := newApp(std)
+	err := app.RunContext(ctx, permute(app.Commands, args))
+	var coder cli.ExitCoder
+	if errors.As(err, &coder) { // the library's own: no such help topic
+		return usagef("%w, see renest --help", err)
+	}
+	return err
+}
+
+func newApp(std streams) *cli.App {
+	app := &cli.App{
+		Name:      "renest",
+		Usage:     "checkpoint and restore nested Linux namespaces",
+		Version:   version(),
+		Reader:    std.in,
+		Writer:    std.out,
+		ErrWriter: std.err,
+		Commands: []*cli.Command{
+			listCommand(),
+			treeCommand(),
+			dumpCommand(),
+			showCommand(),
+			diffCommand(),
+			restoreCommand(),
+			psCommand(),
+			rmCommand(),
+			demoCommand(),
+			nestCommand(),
+		},
+		Action:               noCommand,
+		OnUsageError:         badUsage,
+		ExitErrHandler:       func(*cli.Context, error) {}, // exit codes are report's
+		EnableBashCompletion: true,
+		HideHelpCommand:      false,
+	}
+	for _, c := range app.Commands {
+		c.OnUsageError = badUsage
+	}
+	return app
+}
+
+// badUsage makes a usage error of what the flag parser says.
+func badUsage(c *cli.Context, err error, isSubcommand bool) error {
+	if isSubcommand {
+		return usagef("%s: %w, see renest %s --help", c.Command.Name, err, c.Command.Name)
+	}
+	return usagef("%w, see renest --help", err)
+}
+
+// noCommand runs where no command has the name given.
+func noCommand(c *cli.Context) error {
+	name := c.Args().First()
+	if name == "" {
+		return cli.ShowAppHelp(c)
+	}
+	var known []string
+	for _, command := range c.App.VisibleCommands() {
+		known = append(known, command.Name)
+	}
+	return usagef("no command %q (known: %s)", name, strings.Join(known, ", "))
+}
+
+// noMore refuses more than n operands.
+func noMore(c *cli.Context, n int) error {
+	args := operands(c)
+	if len(args) <= n {
+		return nil
+	}
+	return usagef("%s: what is %q for? see renest %s --help", c.Command.Name, args[n], c.Command.Name)
+}
+
+// together refuses more than one of flags that exclude each other.
+func together(c *cli.Context, flags ...string) error {
+	var first string
+	for _, f := range flags {
+		switch {
+		case !c.IsSet(f):
+		case first != "":
+			return usagef("%s: %s and %s exclude each other", c.Command.Name, dashed(first), dashed(f))
+		default:
+			first = f
+		}
+	}
+	return nil
+}
+
+func dashed(flag string) string {
+	if len(flag) == 1 {
+		return "-" + flag
+	}
+	return "--" + flag
+}
+
+// warn says what is not an error.
+func warn(c *cli.Context, format string, args ...any) {
+	fmt.Fprintf(c.App.ErrWriter, "renest: "+format+"\n", args...)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/renest/renest/dump"
+	"github.com/renest/renest/images"
+	"github.com/renest/renest/restore"
+	"github.com/renest/renest/topology"
+)
+
+// readImage reads the image that an argument names: a file, a directory that
+// holds one, or - for standard input.
+func readImage(c *cli.Context, arg string) (*topology.Graph, error) {
+	if arg != "-" {
+		return images.ReadFile(arg)
+	}
+	g, err := images.Decode(bufio.NewReader(c.App.Reader))
+	if err != nil {
+		return nil, fmt.Errorf("read image from standard input: %w", err)
+	}
+	return g, nil
+}
+
+// readGraph reads an image, or looks at what is live: the whole host, the tree
+// of a process or a restored tree.
+func readGraph(c *cli.Context, arg string) (*topology.Graph, error) {
+	what, live := strings.CutPrefix(arg, "live:")
+	switch {
+	case arg == "live":
+		return dump.All(c.Context, dump.Options{})
+	case !live:
+		return readImage(c, arg)
+	}
+	if strings.Trim(what, "-+0123456789") != "" {
+		return restored(c.Context, what)
+	}
+	pid, err := parsePID(what)
+	if err != nil {
+		return nil, usagef("%s: %q: %w", c.Command.Name, arg, err)
+	}
+	return dump.Tree(c.Context, pid, dump.Options{})
+}
+
+// restored looks at a restored tree.
+func restored(ctx context.Context, name string) (*topology.Graph, error) {
+	t, err := restore.Find(name)
+	if err != nil {
+		return nil, err
+	}
+	if alive, _ := t.Alive(); alive == 0 {
+		return nil, fmt.Errorf("%s: nothing is left of that tree: renest rm %s clears its record", name, name)
+	}
+	return dump.Tree(ctx, t.Keeper.PID, dump.Options{})
+}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/renest/renest/restore"
+	"github.com/renest/renest/topology"
+)
+
+func restoreCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "restore",
+		Usage: "bring the namespaces of an image back",
+		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
+			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
+			"the tree is taken down when it ends. With -d the tree stays: see renest ps.",
+		Flags: []cli.Flag{
+			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "read nstree.img from `DIR`", TakesFile: true},
+			&cli.StringFlag{Name: "name", Usage: "restore under `NAME`"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
+			jsonFlag(),
+		},
+		Action: runRestore,
+	}
+}
+
+func runRestore(c *cli.Context) error {
+	image, command, err := restoreUsage(c)
+	if err != nil {
+		return err
+	}
+	g, err := readImage(c, image)
+	if err != nil {
+		return err
+	}
+	host, err := restore.ReadHost()
+	if err != nil {
+		return err
+	}
+	plan, err := restore.NewPlan(g, restore.PlanOptions{Privileged: host.Privileged})
+	if err != nil {
+		return fmt.Errorf("%s cannot be restored:\n%w", image, err)
+	}
+	refused := restore.Preflight(plan, host)
+	if c.Bool("dry-run") {
+		if err := writePlan(c.App.Writer, plan); err != nil {
+			return err
+		}
+	}
+	if refused != nil {
+		return fmt.Errorf("%s cannot be restored here:\n%w", image, refused)
+	}
+	if c.Bool("dry-run") {
+		return nil
+	}
+	return carryOut(c, plan, command)
+}
+
+// restoreUsage returns the image and the command of a call.
+func restoreUsage(c *cli.Context) (image string, command []string, err error) {
+	args, command := splitCommand(c.Args().Slice())
+	if dir := c.Path("images-dir"); dir != "" {
+		args = append(args, dir)
+	}
+	switch {
+	case len(args) == 0:
+		return "", nil, usagef("restore: which image? -D DIR, a file, or - for standard input")
+	case len(args) > 1:
+		return "", nil, usagef("restore: one image, not %d: a command stands behind --", len(args))
+	case c.Bool("detach") && len(command) > 0:
+		return "", nil, usagef("restore: either -d or a command")
+	case c.Bool("json") && !c.Bool("detach"):
+		return "", nil, usagef("restore: --json goes with -d")
+	}
+	if name := c.String("name"); c.IsSet("name") {
+		if err := restore.CheckName(name); err != nil {
+			return "", nil, usagef("restore: %w", err)
+		}
+	}
+	return args[0], command, nil
+}
+
+func carryOut(c *cli.Context, plan *restore.Plan, command []string) error {
+	o := restore.Options{Name: c.String("name")}
+	var path string
+	if !c.Bool("detach") {
+		o.Stdio = []*os.File{os.Stdin, os.Stdout, os.Stderr}
+		if len(command) == 0 {
+			command = []string{defaultShell()}
+		}
+		var err error
+		if path, err = exec.LookPath(command[0]); err != nil {
+			return fmt.Errorf("restore: %w", err)
+		}
+	}
+	s, err := restore.Execute(c.Context, plan, o)
+	if err != nil {
+		return err
+	}
+	for _, note := range s.Notes {
+		warn(c, "%s", note)
+	}
+	if c.Bool("detach") {
+		err = commit(c, s)
+	} else {
+		err = runIn(c.Context, s, path, command)
+	}
+	if cerr := s.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func defaultShell() string {
+	if sh := os.Getenv("SHELL"); sh != "" {
+		return sh
+	}
+	return "/bin/sh"
+}
+
+// commit leaves the tree standing and says where it is.
+func commit(c *cli.Context, s *restore.Standing) error {
+	t, err := s.Commit(c.Context)
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return writeJSON(c.App.Writer, restoredJSON{t.Name, t.Keeper.PID, t.Namespaces, t.Verified})
+	}
+	_, err = fmt.Fprintln(c.App.Writer, t.Name)
+	return err
+}
+
+// restoredJSON is what restore --json prints.
+type restoredJSON struct {
+	Name       string            `json:"name"`
+	PID        int               `json:"pid"`
+	Namespaces []restore.Binding `json:"namespaces"`
+	Verified   bool              `json:"verified"`
+}
+
+// runIn runs a command in the tree. Signals to stop are the command's; the tree
+// ends with it. The exit code is the command's, as a shell has it.
+func runIn(ctx context.Context, s *restore.Standing, path string, command []string) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	status, err := s.Command(context.WithoutCancel(ctx), path, command, signals)
+	switch {
+	case err != nil:
+		return err
+	case status.Signaled():
+		return exitError{code: 128 + int(status.Signal())}
+	case status.ExitStatus() != 0:
+		return exitError{code: status.ExitStatus()}
+	}
+	return nil
+}
+
+// writePlan prints the steps of a plan, each with its reason.
+func writePlan(w io.Writer, plan *restore.Plan) error {
+	for i, s := range plan.Steps {
+		if _, err := fmt.Fprintf(w, "%3d. %s\n     %s\n", i+1, printable(s.String()), printable(s.Why)); err != nil {
+			return err
+		}
+	}
+	for _, n := range plan.Notes {
+		if _, err := fmt.Fprintf(w, "note: %s\n", printable(n)); err != nil {
+			return err
+		}
+	}
+	count := map[topology.Type]int{}
+	for _, n := range plan.Made() {
+		count[n.Type]++
+	}
+	line := fmt.Sprintf("%d steps make %d namespaces:", len(plan.Steps), len(plan.Made()))
+	for _, t := range topology.Types {
+		if count[t] > 0 {
+			line += fmt.Sprintf(" %d %s", count[t], t)
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s; %d stay by their own init, the keeper holds %d\n", line, len(plan.Holders), len(plan.Keep))
+	return err
+}

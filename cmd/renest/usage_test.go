@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestUsage: whatever is called the wrong way exits with 2, says why in one
+// line and writes nothing to stdout.
+func TestUsage(t *testing.T) {
+	t.Chdir(sampleDir(t))
+	tests := map[string]struct {
+		args string
+		says string
+	}{
+		"no such command":     {"frobnicate", `no command "frobnicate"`},
+		"nearly a command":    {"dmup", "(known: list, tree, dump, "},
+		"no such global flag": {"--frobnicate", "frobnicate"},
+		"no such flag":        {"show --frobnicate nstree.img", "see renest show --help"},
+		"flag behind":         {"show nstree.img --frobnicate", "see renest show --help"},
+		"no help topic":       {"help frobnicate", "frobnicate"},
+
+		"show nothing": {"show", "which image"},
+		"show two":     {"show nstree.img other.img", `"other.img"`},
+
+		"tree two":    {"tree nstree.img other.img", `"other.img"`},
+		"tree by age": {"tree --by age nstree.img", "age"},
+
+		"list an argument":  {"list net", `"net"`},
+		"list a type":       {"list --type net,foo", "foo"},
+		"list no type":      {"list --type", "type"},
+		"list owner":        {"list --owner nobody", "none of self"},
+		"list owner net":    {"list --owner net:[4026531840]", "only user namespaces"},
+		"list owner id":     {"list --owner :x", "not a namespace id"},
+		"list owner id 0":   {"list --owner :0", "above 0"},
+		"list owner of 0":   {"list --owner 0/user", "above 0"},
+		"list owner broken": {"list --owner user:[x]", "inode"},
+
+		"dump nothing":         {"dump", "-t PID is a tree"},
+		"dump no pid":          {"dump -t", "-t"},
+		"dump a word":          {"dump -t init", "not a process id"},
+		"dump pid 0":           {"dump -t 0", "above 0"},
+		"dump pid -1":          {"dump -t -1", "above 0"},
+		"dump pid 1.5":         {"dump -t 1.5", "not a process id"},
+		"dump pid 0x1":         {"dump -t 0x1", "not a process id"},
+		"dump pid 2^31":        {"dump -t 2147483648", "no process has such a number"},
+		"dump empty pid":       {"dump -t=", "not a process id"},
+		"dump both":            {"dump -t 1 --all", "exclude each other"},
+		"dump to two":          {"dump --all -D . -o x", "exclude each other"},
+		"dump to no file":      {"dump --all -o=", "file name"},
+		"dump an argument":     {"dump --all x", `"x"`},
+		"dump from nowhere":    {"dump --all --source netlink", "netlink"},
+		"dump by command line": {"dump --all -- sh", `"sh"`},
+
+		"diff nothing":     {"diff", "two are needed"},
+		"diff one":         {"diff nstree.img", "two are needed"},
+		"diff three":       {"diff nstree.img nstree.img nstree.img", "what is"},
+		"diff stdin twice": {"diff - -", "standard input"},
+		"diff live pid 0":  {"diff live:0 nstree.img", "above 0"},
+		"diff live -1":     {"diff live:-1 nstree.img", "above 0"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := renest(t, nil, strings.Fields(tt.args)...)
+			if got.Code != 2 {
+				t.Errorf("exit %d, want 2", got.Code)
+			}
+			if got.Stdout != "" {
+				t.Errorf("stdout: %q", got.Stdout)
+			}
+			if !strings.HasPrefix(got.Stderr, "renest: ") || strings.Count(got.Stderr, "\n") != 1 {
+				t.Errorf("stderr: %q, want one line of renest's", got.Stderr)
+			}
+			if !strings.Contains(got.Stderr, tt.says) {
+				t.Errorf("stderr: %q does not say %q", got.Stderr, tt.says)
+			}
+		})
+	}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 4 {
+		t.Errorf("files were made: %v", entries)
+	}
+}
+
+// TestHelp: what is asked for is no error.
+func TestHelp(t *testing.T) {
+	own := os.Args
+	t.Cleanup(func() { os.Args = own })
+	for args, says := range map[string]string{
+		"":                                  "COMMANDS:",
+		"--help":                            "COMMANDS:",
+		"-h":                                "COMMANDS:",
+		"help":                              "COMMANDS:",
+		"help dump":                         "--source",
+		"dump --help":                       "--source",
+		"dump -h":                           "--source",
+		"--version":                         "renest version ",
+		"-v":                                "renest version ",
+		"--generate-bash-completion":        "dump",
+		"dump - --generate-bash-completion": "--images-dir",
+	} {
+		// The library completes what os.Args has, not what it was given.
+		os.Args = append([]string{"renest"}, strings.Fields(args)...)
+		got := renest(t, nil, strings.Fields(args)...)
+		if got.Code != 0 || got.Stderr != "" || !strings.Contains(got.Stdout, says) {
+			t.Errorf("renest %s: %+v, want exit 0 and %q", args, got, says)
+		}
+	}
+}
