@@ -67,14 +67,14 @@ type Extent struct {
 
 // UTSState is what a UTS namespace holds.
 type UTSState struct {
-	NodeName   string
-	DomainName string
+	NodeName   string `json:"nodename"`
+	DomainName string `json:"domainname"`
 }
 
 // TimeState is what a time namespace holds: offsets to the host's clocks.
 type TimeState struct {
-	Monotonic Offset
-	Boottime  Offset
+	Monotonic Offset `json:"monotonic"`
+	Boottime  Offset `json:"boottime"`
 }
 
 // Offset is a clock offset; Nsec is in [0, 1e9).
@@ -85,14 +85,14 @@ type Offset struct {
 
 // CgroupState is what a cgroup namespace holds.
 type CgroupState struct {
-	Root string // path in the unified hierarchy, seen from the host's root
+	Root string `json:"root"` // path in the unified hierarchy, seen from the host's root
 }
 
 // PIDState is what a pid namespace holds. Zero values are unknown.
 type PIDState struct {
-	Init    int // pid of its init, as the observer numbers it
-	PIDMax  int // kernel.pid_max (per namespace from Linux 6.14)
-	LastPID int // kernel.ns_last_pid
+	Init    int `json:"init"`     // pid of its init, as the observer numbers it
+	PIDMax  int `json:"pid_max"`  // kernel.pid_max (per namespace from Linux 6.14)
+	LastPID int `json:"last_pid"` // kernel.ns_last_pid
 }
 
 // PinKind says what keeps a namespace alive.
