@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/renest/renest/nsfs"
 )
@@ -13,7 +14,10 @@ type proc struct {
 	pid, ppid int
 	levels    int  // of pid namespaces
 	init      bool // of its pid namespace
-	in        bool
+	in        bool // the tree
+	asked     bool // for its pid namespace
+	hidden    bool // which may not be looked at
+	space     *node
 }
 
 // scanTree reads the tasks of a tree: those whose chain of parents leads to
@@ -28,31 +32,7 @@ func (d *dumper) scanTree(root int) error {
 	if _, ok := slices.BinarySearchFunc(procs, root, comparePID); !ok {
 		return d.noRoot(root)
 	}
-	var inits []*node // pid namespaces that die with the tree
-	at := map[int]*node{}
-	for {
-		addDescendants(procs, root)
-		grew := false
-		for i := range procs {
-			if p := &procs[i]; p.in && p.init && at[p.pid] == nil {
-				at[p.pid] = d.pidNamespaceOf(p)
-				if at[p.pid] != nil && !at[p.pid].external {
-					inits, grew = append(inits, at[p.pid]), true
-				}
-			}
-		}
-		if !grew {
-			break
-		}
-		for i := range procs {
-			if p := &procs[i]; !p.in && p.levels > 1 {
-				if at[p.pid] == nil {
-					at[p.pid] = d.pidNamespaceOf(p)
-				}
-				p.in = slices.ContainsFunc(inits, func(n *node) bool { return at[p.pid] != nil && above(n, at[p.pid]) })
-			}
-		}
-	}
+	d.addDoomed(procs, root)
 	var pids []int
 	for _, p := range procs {
 		if p.in {
@@ -63,6 +43,83 @@ func (d *dumper) scanTree(root int) error {
 		return err
 	}
 	return d.checkRoot(root)
+}
+
+// addDoomed puts into the tree its root and all below it, and what will be killed
+// with that.
+func (d *dumper) addDoomed(procs []proc, root int) {
+	guests := joined(procs)
+	for {
+		addDescendants(procs, root)
+		var doomed []*node // pid namespaces whose init is in the tree
+		for i := range procs {
+			if p := &procs[i]; p.in && p.init && d.spaceOf(p) != nil && !p.space.external {
+				doomed = append(doomed, p.space)
+			}
+		}
+		grew := false
+		for _, p := range guests {
+			if !p.in && d.livesIn(p, doomed) {
+				p.in, grew = true, true
+			}
+		}
+		if !grew {
+			return
+		}
+	}
+}
+
+// livesIn reports whether a process lives in one of these pid namespaces or below.
+// Where its own link may not be read, each of the namespaces is asked whether the
+// process has a number in it.
+func (d *dumper) livesIn(p *proc, spaces []*node) bool {
+	if len(spaces) == 0 {
+		return false
+	}
+	if n := d.spaceOf(p); n != nil {
+		return slices.ContainsFunc(spaces, func(s *node) bool { return above(s, n) })
+	}
+	if !p.hidden {
+		return false // gone
+	}
+	for _, s := range spaces {
+		ns, err := d.reopen(s)
+		if err != nil {
+			continue
+		}
+		_, err = ns.PIDOf(p.pid)
+		_ = ns.Close()
+		if err == nil {
+			return true
+		}
+		if !d.pidt {
+			d.miss.add("pid "+strconv.Itoa(p.pid), "whether it belongs to the tree: permission denied")
+		}
+	}
+	return false
+}
+
+// joined returns the processes that entered a pid namespace from outside, by
+// setns(2) and fork(2): all others are in that of their parent, or are the init
+// of one right below it, and share its fate with it.
+func joined(procs []proc) []*proc {
+	byPID := make(map[int]*proc, len(procs))
+	for i := range procs {
+		byPID[procs[i].pid] = &procs[i]
+	}
+	var list []*proc
+	for i := range procs {
+		p := &procs[i]
+		parent := byPID[p.ppid]
+		switch {
+		case p.levels <= 1:
+		case parent == nil:
+			list = append(list, p)
+		case p.levels != parent.levels && !(p.init && p.levels == parent.levels+1):
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 // statuses reads of every process who its parent is.
@@ -111,9 +168,13 @@ func addDescendants(procs []proc, root int) {
 	}
 }
 
-// pidNamespaceOf returns the node of a process's pid namespace, nil where it is
-// gone or hidden.
-func (d *dumper) pidNamespaceOf(p *proc) *node {
+// spaceOf returns the node of a process's pid namespace, nil where it is gone or
+// hidden.
+func (d *dumper) spaceOf(p *proc) *node {
+	if p.asked {
+		return p.space
+	}
+	p.asked = true
 	t, err := d.proc.Task(p.pid)
 	if err != nil {
 		return nil
@@ -121,12 +182,11 @@ func (d *dumper) pidNamespaceOf(p *proc) *node {
 	defer t.Close()
 	ref, err := t.Ref(nsfs.InPID)
 	if err != nil {
-		if errors.Is(err, nsfs.ErrDenied) && !p.in {
-			d.miss.add(taskName(&task{pid: p.pid, tid: p.pid}), "whether it belongs to the tree: permission denied")
-		}
+		p.hidden = errors.Is(err, nsfs.ErrDenied)
 		return nil
 	}
-	return d.byLink(t, nsfs.InPID, ref)
+	p.space = d.byLink(t, nsfs.InPID, ref)
+	return p.space
 }
 
 // checkRoot makes sure that the tree has its root: it may have gone since, or

@@ -118,6 +118,12 @@ func TestOwnerAndParent(t *testing.T) {
 	if err := HavePIDTranslation(p); errors.Is(err, ErrNotSupported) {
 		return
 	}
+	if pid, err := open(t, task, InPID).PIDOf(task.PID()); err != nil || pid != 1 {
+		t.Errorf("PIDOf = %d, %v; want 1", pid, err)
+	}
+	if pid, err := open(t, task, InPID).PIDOf(os.Getpid()); !errors.Is(err, ErrGone) && !errors.Is(err, ErrNotSupported) {
+		t.Errorf("PIDOf one that is not in it = %d, %v; want ErrGone", pid, err)
+	}
 	if pid, err := open(t, task, InPID).InitPID(); err != nil || pid != task.PID() {
 		t.Errorf("InitPID = %d, %v; want %d", pid, err, task.PID())
 	}

@@ -56,3 +56,15 @@ func (ns *NS) InitPID() (int, error) {
 	}
 	return pid, nil
 }
+
+// PIDOf asks for the number that a task has in a pid namespace (NS_GET_PID_IN_PIDNS,
+// Linux 6.11), given the one it has in the caller's own. [ErrGone] means that it
+// has none: it is not in the namespace, nor in one below. It takes no privilege
+// over the task. Up to 6.19 the kernel answers ENOTTY to that too, see InitPID.
+func (ns *NS) PIDOf(pid int) (int, error) {
+	n, err := ioctlArg(ns.fd, unix.NS_GET_PID_IN_PIDNS, pid)
+	if err != nil {
+		return 0, wrap("pid in", ns.String(), err, ioctlKind)
+	}
+	return n, nil
+}

@@ -1,0 +1,265 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+)
+
+// inside reads what is only to be had from inside a namespace, through agents.
+// The first of them stays outside and opens what the others enter: all share one
+// descriptor table.
+type inside struct {
+	d     *dumper
+	crew  *agent.Crew
+	admin bool // CAP_SYS_ADMIN here, and so in every user namespace below
+}
+
+// visit is a stay in one namespace.
+type visit struct {
+	node *node
+	ask  func(*agent.Program) // adds calls, all of which may fail
+	take func() error         // takes the answers, after all of them
+	what string               // of the state that is missing where it fails
+}
+
+// visitBatch bounds the descriptors held at a time, here and in the agents.
+const visitBatch = 64
+
+func (d *dumper) startInside() (*inside, error) {
+	fd, err := unix.FcntlInt(uintptr(d.proc.FD()), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("start agent: %w", err)
+	}
+	proc := os.NewFile(uintptr(fd), "/proc")
+	defer proc.Close()
+	admin, err := nsfs.HasCapability(unix.CAP_SYS_ADMIN)
+	if err != nil {
+		return nil, err
+	}
+	crew, err := agent.Start(d.ctx, agent.Options{Proc: proc, Name: "renest: dump"})
+	if err != nil {
+		return nil, err
+	}
+	return &inside{d: d, crew: crew, admin: admin}, nil
+}
+
+// visitAll goes through the namespaces. What fails is missing, and no more: only
+// the loss of the agents is an error.
+func (v *inside) visitAll(visits []visit) error {
+	for _, group := range v.groups(visits) {
+		a, err := v.enter(group[0].node.owner)
+		if err != nil {
+			if lost(err) {
+				return err
+			}
+			for _, w := range group {
+				v.d.miss.add(w.node.ref.String(), w.what+": "+reason(err))
+			}
+			continue
+		}
+		for len(group) > 0 {
+			n := min(visitBatch, len(group))
+			if err := v.batch(a, group[:n]); err != nil {
+				return err
+			}
+			group = group[n:]
+		}
+		if err := a.Exit(v.d.ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// groups puts together what one agent can do. With CAP_SYS_ADMIN that is all;
+// without, it takes one in each owner, where it has every capability.
+func (v *inside) groups(visits []visit) [][]visit {
+	if v.admin || len(visits) == 0 {
+		if len(visits) == 0 {
+			return nil
+		}
+		return [][]visit{visits}
+	}
+	var groups [][]visit
+	at := map[*node]int{}
+	for _, w := range visits {
+		i, ok := at[w.node.owner]
+		if !ok {
+			i = len(groups)
+			at[w.node.owner], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], w)
+	}
+	return groups
+}
+
+// enter makes an agent that may enter what owner owns.
+func (v *inside) enter(owner *node) (*agent.Agent, error) {
+	a, err := v.fork()
+	if err != nil || v.admin || owner == nil || owner == v.d.own[nsfs.InUser] {
+		return a, err
+	}
+	if err := v.join(a, owner); err != nil {
+		return nil, errors.Join(err, a.Exit(v.d.ctx))
+	}
+	return a, nil
+}
+
+func (v *inside) fork() (*agent.Agent, error) {
+	a, err := v.crew.Root().Fork(v.d.ctx, "fork agent", agent.ForkOptions{})
+	if err != nil {
+		return nil, &lostError{err}
+	}
+	return a, nil
+}
+
+// join has an agent enter one namespace, for good.
+func (v *inside) join(a *agent.Agent, n *node) error {
+	fds, err := v.open([]*node{n})
+	if err != nil {
+		return err
+	}
+	if fds[0] < 0 {
+		return nsfs.ErrGone
+	}
+	var p agent.Program
+	set := setns(&p, fds[0], n)
+	p.Call("close", unix.SYS_CLOSE, agent.Int(fds[0])).MayFail()
+	if err := a.Run(v.d.ctx, &p); err != nil {
+		return &lostError{err}
+	}
+	return set.Err()
+}
+
+func setns(p *agent.Program, fd int, n *node) *agent.Call {
+	return p.Call("setns "+n.ref.String(), unix.SYS_SETNS, agent.Int(fd), agent.Int(uint32(n.ref.Type))).MayFail()
+}
+
+// open gives namespaces to the agents, and returns their descriptors in the
+// agents' table, -1 where a namespace is gone.
+func (v *inside) open(nodes []*node) ([]int, error) {
+	fds := make([]int, len(nodes))
+	calls := make([]*agent.Call, len(nodes))
+	held := make([]*nsfs.NS, 0, len(nodes))
+	defer func() {
+		for _, ns := range held {
+			_ = ns.Close()
+		}
+	}()
+	var p agent.Program
+	dir := strconv.Itoa(v.d.self.PID()) + "/fd/"
+	for i, n := range nodes {
+		fds[i] = -1
+		ns, err := v.d.reopen(n)
+		if err != nil {
+			continue
+		}
+		held = append(held, ns)
+		calls[i] = p.Call("open "+n.ref.String(), unix.SYS_OPENAT, agent.Int(agent.ProcFD),
+			agent.String(dir+strconv.Itoa(ns.FD())), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail()
+	}
+	if err := v.crew.Root().Run(v.d.ctx, &p); err != nil {
+		return nil, &lostError{err}
+	}
+	for i, c := range calls {
+		if c != nil && c.Err() == nil {
+			fds[i] = c.Value()
+		}
+	}
+	return fds, nil
+}
+
+// batch visits some namespaces one after the other.
+func (v *inside) batch(a *agent.Agent, visits []visit) error {
+	nodes := make([]*node, len(visits))
+	for i, w := range visits {
+		nodes[i] = w.node
+	}
+	fds, err := v.open(nodes)
+	if err != nil {
+		return err
+	}
+	var p agent.Program
+	joined := make([]*agent.Call, len(visits))
+	for i, w := range visits {
+		if fds[i] >= 0 {
+			joined[i] = setns(&p, fds[i], w.node)
+			w.ask(&p)
+			p.Call("close", unix.SYS_CLOSE, agent.Int(fds[i])).MayFail()
+		}
+	}
+	if err := a.Run(v.d.ctx, &p); err != nil {
+		return &lostError{err}
+	}
+	for i, w := range visits {
+		err := nsfs.ErrGone
+		if joined[i] != nil {
+			if err = joined[i].Err(); err == nil {
+				err = w.take()
+			}
+		}
+		if err != nil {
+			v.d.miss.add(w.node.ref.String(), w.what+": "+reason(err))
+		}
+	}
+	return nil
+}
+
+// readFile adds the calls that read a small file of procfs, and returns what
+// gives its content afterwards. A file of procfs comes a page at a time.
+func readFile(p *agent.Program, name string, pages int) func() ([]byte, error) {
+	const page = 4096
+	fd := p.Call("open "+name, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(name), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail()
+	reads := make([]*agent.Call, pages)
+	bufs := make([]*agent.Buffer, pages)
+	for i := range reads {
+		bufs[i] = agent.NewBuffer(page)
+		reads[i] = p.Call("read "+name, unix.SYS_READ, fd.Ret(), agent.Out(bufs[i]), agent.Int(page)).MayFail()
+	}
+	p.Call("close", unix.SYS_CLOSE, fd.Ret()).MayFail()
+	return func() ([]byte, error) {
+		if err := fd.Err(); err != nil {
+			return nil, err
+		}
+		var b []byte
+		for i, r := range reads {
+			if err := r.Err(); err != nil {
+				return nil, err
+			}
+			b = append(b, bufs[i].Bytes(r.Value())...)
+		}
+		return b, nil
+	}
+}
+
+// close ends all agents.
+func (v *inside) close() error { return v.crew.Close() }
+
+// lostError is the loss of an agent, or the end of the context: nothing more
+// can be asked.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+func lost(err error) bool {
+	var l *lostError
+	return errors.As(err, &l) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// reason is the short form of an error, for a line that names the object.
+func reason(err error) string {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}

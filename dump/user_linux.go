@@ -1,0 +1,178 @@
+package dump
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/topology"
+)
+
+// userMaps are a user namespace's maps: in the caller's numbers, or in those of
+// its parent, whichever was read.
+type userMaps struct {
+	seen      bool // uid and gid are in the caller's numbers
+	uid, gid  []topology.Extent
+	setgroups string
+	done      bool // both of the following are there
+	rel, abs  struct{ uid, gid []topology.Extent }
+}
+
+// everyID is the map of the caller's own user namespace, in its own numbers.
+var everyID = []topology.Extent{{Count: topology.NoID}}
+
+// userByTask reads the maps of n through a task in it, whose files show them in
+// the caller's numbers (uid_m_show, kernel/user_namespace.c).
+func (d *dumper) userByTask(n *node) bool {
+	if n.member.pid == 0 {
+		return false
+	}
+	t, err := d.task(n.member)
+	if err != nil {
+		return false
+	}
+	defer t.Close()
+	if ref, err := t.Ref(nsfs.InUser); err != nil || ref != n.ref {
+		return false
+	}
+	uid, err1 := t.UIDMap()
+	gid, err2 := t.GIDMap()
+	setgroups, err3 := t.Setgroups()
+	if err1 != nil || err2 != nil || err3 != nil {
+		return false
+	}
+	d.users[n] = &userMaps{seen: true, uid: extents(uid), gid: extents(gid), setgroups: setgroups}
+	return true
+}
+
+func extents(m []nsfs.Extent) []topology.Extent {
+	var out []topology.Extent
+	for _, e := range m {
+		out = append(out, topology.Extent(e))
+	}
+	return out
+}
+
+// userHoles reads the maps of user namespaces without a task, each by an agent
+// that enters it: it is then shown them in the parent's numbers.
+func (v *inside) userHoles(nodes []*node) error {
+	for _, n := range nodes {
+		err := v.userHole(n)
+		if err != nil && lost(err) {
+			return err
+		}
+		if err != nil && !n.external {
+			v.d.miss.add(n.ref.String(), "id maps: "+reason(err))
+		}
+	}
+	return nil
+}
+
+func (v *inside) userHole(n *node) error {
+	a, err := v.fork()
+	if err != nil {
+		return err
+	}
+	if err := v.join(a, n); err != nil {
+		_ = a.Exit(v.d.ctx)
+		return err
+	}
+	const mapPages = 4 // 340 lines of 33 bytes
+	var p agent.Program
+	uid := readFile(&p, "self/uid_map", mapPages)
+	gid := readFile(&p, "self/gid_map", mapPages)
+	setgroups := readFile(&p, "self/setgroups", 1)
+	if err := a.Run(v.d.ctx, &p); err != nil {
+		return &lostError{err}
+	}
+	if err := a.Exit(v.d.ctx); err != nil {
+		return &lostError{err}
+	}
+	m := &userMaps{}
+	if m.uid, err = parseMap(uid); err != nil {
+		return err
+	}
+	if m.gid, err = parseMap(gid); err != nil {
+		return err
+	}
+	b, err := setgroups()
+	if err != nil {
+		return err
+	}
+	m.setgroups = string(bytes.TrimSpace(b))
+	v.d.users[n] = m
+	return nil
+}
+
+func parseMap(read func() ([]byte, error)) ([]topology.Extent, error) {
+	b, err := read()
+	if err != nil {
+		return nil, err
+	}
+	m, err := nsfs.ParseIDMap(b)
+	return extents(m), err
+}
+
+// userStates puts every map into the parent's numbers, which is how it has to be
+// written to be made again.
+func (d *dumper) userStates() {
+	for _, n := range d.nodes {
+		if n.ref.Type != nsfs.User || n.external {
+			continue
+		}
+		m, p := d.mapsOf(n), d.mapsOf(n.owner)
+		if m == nil || p == nil {
+			continue // and in Missing: out of sight, or not to be entered
+		}
+		s := &topology.UserState{UIDMap: m.rel.uid, GIDMap: m.rel.gid, Setgroups: m.setgroups, OwnerUID: n.ownerUID}
+		if size(m.rel.uid) != size(m.uid) || size(m.rel.gid) != size(m.gid) {
+			d.miss.add(n.ref.String(), "id maps: not all of them lie in those of the parent, as they are seen from here")
+		}
+		if uid, ok := topology.MapUp(p.abs.uid, n.ownerUID); ok {
+			s.OwnerUID = uid
+		} else {
+			d.miss.add(n.ref.String(), fmt.Sprintf("creator: uid %d of here has no number in the parent", n.ownerUID))
+		}
+		n.out.User = s
+	}
+}
+
+// mapsOf returns the maps of n in both numberings, nil where they are not known.
+func (d *dumper) mapsOf(n *node) *userMaps {
+	if n == nil {
+		return nil
+	}
+	if n == d.own[nsfs.InUser] {
+		m := &userMaps{done: true}
+		m.abs.uid, m.abs.gid = everyID, everyID
+		return m
+	}
+	m := d.users[n]
+	if m == nil || m.done {
+		return m
+	}
+	p := d.mapsOf(n.owner)
+	if p == nil {
+		return nil
+	}
+	m.done = true
+	if m.seen {
+		m.abs.uid, m.abs.gid = m.uid, m.gid
+		m.rel.uid = topology.Relativize(m.uid, p.abs.uid)
+		m.rel.gid = topology.Relativize(m.gid, p.abs.gid)
+	} else {
+		m.rel.uid, m.rel.gid = m.uid, m.gid
+		m.abs.uid = topology.Compose(m.uid, p.abs.uid)
+		m.abs.gid = topology.Compose(m.gid, p.abs.gid)
+	}
+	return m
+}
+
+// size is how many ids a map maps.
+func size(m []topology.Extent) (n uint64) {
+	for _, e := range m {
+		n += uint64(e.Count)
+	}
+	return n
+}
