@@ -3,7 +3,6 @@
 package dump
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/topology"
 )
 
@@ -50,43 +51,101 @@ func openFDs() string {
 	return b.String()
 }
 
-// script runs a shell script that says "ready" and then waits for the end of its
-// input. Its process group ends with the test.
-func script(t testing.TB, text string) int {
+// nest starts the root of a tree that a test builds: an agent, of which the tree
+// is made by system calls, so that it can be built where there is no shell.
+func nest(t testing.TB) *agent.Agent {
 	t.Helper()
-	cmd := exec.Command("sh", "-ec", text)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.Dir = "/"
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+	proc, err := os.Open("/proc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, w, err := os.Pipe()
+	defer proc.Close()
+	crew, err := agent.Start(t.Context(), agent.Options{Proc: proc, Name: "renest: " + t.Name()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout = w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	w.Close()
 	t.Cleanup(func() {
-		in.Close()
-		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
-		_ = cmd.Wait()
-		for sc := bufio.NewScanner(r); sc.Scan(); { // to the end of every writer
+		if err := crew.Close(); err != nil {
+			t.Error(err)
 		}
-		r.Close()
 	})
-	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
-	for sc := bufio.NewScanner(r); sc.Scan(); {
-		if sc.Text() == "ready" {
-			return cmd.Process.Pid
-		}
+	return crew.Root()
+}
+
+// fork makes a child in new namespaces. Of a user namespace, its root is parent's.
+func fork(t testing.TB, a *agent.Agent, flags nsfs.Type) *agent.Agent {
+	t.Helper()
+	child, err := a.Fork(t.Context(), "fork", agent.ForkOptions{Flags: uint64(flags)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("the script did not get ready:\n%s", text)
-	return 0
+	if flags&nsfs.User != 0 {
+		mapRoot(t, a, child)
+	}
+	return child
+}
+
+// mapRoot has a map the only id that it has itself to root in child's user
+// namespace.
+func mapRoot(t testing.TB, a, child *agent.Agent) {
+	t.Helper()
+	uid := call(t, a, "geteuid", unix.SYS_GETEUID)
+	gid := call(t, a, "getegid", unix.SYS_GETEGID)
+	dir := strconv.Itoa(child.PID())
+	write(t, a, dir+"/setgroups", "deny")
+	write(t, a, dir+"/uid_map", fmt.Sprintf("0 %d 1", uid))
+	write(t, a, dir+"/gid_map", fmt.Sprintf("0 %d 1", gid))
+}
+
+// call has an agent make one system call.
+func call(t testing.TB, a *agent.Agent, what string, nr uintptr, args ...agent.Arg) int {
+	t.Helper()
+	var p agent.Program
+	c := p.Call(what, nr, args...)
+	if err := a.Run(t.Context(), &p); err != nil {
+		t.Fatal(err)
+	}
+	return c.Value()
+}
+
+// write has an agent write to a file in /proc.
+func write(t testing.TB, a *agent.Agent, path, text string) {
+	t.Helper()
+	var p agent.Program
+	fd := p.Call("open "+path, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(path), agent.Int(unix.O_WRONLY|unix.O_CLOEXEC))
+	p.Call("write "+path, unix.SYS_WRITE, fd.Ret(), agent.String(text), agent.Int(len(text)))
+	p.Call("close", unix.SYS_CLOSE, fd.Ret())
+	if err := a.Run(t.Context(), &p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openNS has an agent open a namespace of another, and returns the descriptor.
+func openNS(t testing.TB, a, of *agent.Agent, l nsfs.Link) int {
+	t.Helper()
+	path := strconv.Itoa(of.PID()) + "/ns/" + l.String()
+	return call(t, a, "open "+path, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(path), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
+}
+
+// exit ends an agent, and sees it gone.
+func exit(t testing.TB, a *agent.Agent) {
+	t.Helper()
+	pid := a.PID()
+	if err := a.Exit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an agent ends", func() bool { return unix.Kill(pid, 0) == unix.ESRCH })
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // tree dumps a tree, and checks that the result is a topology.
@@ -129,13 +188,6 @@ func pins(n *topology.Namespace) (kinds []topology.PinKind) {
 	return kinds
 }
 
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
-}
-
 // asUser runs the test again as an ordinary user.
 func asUser(t *testing.T) {
 	t.Helper()
@@ -144,7 +196,7 @@ func asUser(t *testing.T) {
 	}
 	u, err := user.Lookup("nobody")
 	if err != nil {
-		t.Skip("no user nobody to switch to")
+		return // a bare system, whose tests are run as both
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
@@ -155,5 +207,3 @@ func asUser(t *testing.T) {
 		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
