@@ -320,6 +320,28 @@ func TestSmallAgainstBruteForce(t *testing.T) {
 	}
 }
 
+// TestLargeAndBare: symmetric graphs beyond what can be tried out.
+func TestLargeAndBare(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 15))
+		a := bare(rng)
+		for range 5 + rng.IntN(100) {
+			up := one(rng, a, ofType(User))
+			n := &Namespace{Type: User, Ino: uint64(len(a.Namespaces) + 100), Owner: up, Parent: up}
+			if pid := one(rng, a, ofType(PID)); pid != nil && rng.IntN(2) == 0 {
+				n.Type, n.Parent = PID, pid
+			}
+			a.Namespaces = append(a.Namespaces, n)
+		}
+		b := topologytest.Renumbered(rng, a)
+		m, err := Isomorphic(a, b, CompareOptions{})
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		checkMapping(t, a, b, m)
+	}
+}
+
 // bare returns a few user and pid namespaces that differ by their edges alone.
 // The edges need not be such as the kernel makes.
 func bare(rng *rand.Rand) *Graph {
@@ -484,6 +506,21 @@ func TestDifference(t *testing.T) {
 			want: []string{"ipc:[99] (owner user:[11]) has no counterpart: 1 ipc namespaces here, 0 there"},
 		},
 		{
+			// What is below a thing that was moved is not what differs.
+			name: "moved with all below it", change: func(x *nest) { x.c.Owner, x.c.Parent = x.b, x.b },
+			want: []string{
+				"user:[12] (owner user:[10]) has no counterpart, user:[12] comes closest: owner is user:[10], not user:[11]",
+				"user:[12] (owner user:[11]) has no counterpart, user:[12] comes closest: owner is user:[11], not user:[10]",
+			},
+		},
+		{
+			// Nor are the many like it that are where they should be.
+			name: "one more where there are others", change: func(x *nest) {
+				x.g.Namespaces = slices.Insert(x.g.Namespaces, 8, &Namespace{Type: Net, Ino: 99, Owner: x.b})
+			},
+			want: []string{"net:[99] (owner user:[11]) has no counterpart: 2 net namespaces here, 1 there"},
+		},
+		{
 			name: "task", change: func(x *nest) { x.task.Namespaces[InUser] = x.c },
 			want: []string{
 				"task 100 (init) has no counterpart, task 100 comes closest: user is user:[10], not user:[12]",
@@ -509,6 +546,39 @@ func TestDifference(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDifferenceBelow: what differs is what hangs on two namespaces; those they
+// hang on themselves are not named.
+func TestDifferenceBelow(t *testing.T) {
+	build := func(left, right int) *Graph {
+		g := chain(User, 1)
+		top := g.Namespaces[1]
+		for i, n := range []int{left, right} {
+			u := &Namespace{Type: User, Ino: uint64(10 + i), Owner: top, Parent: top}
+			g.Namespaces = append(g.Namespaces, u)
+			for k := range n {
+				g.Namespaces = append(g.Namespaces, &Namespace{Type: IPC, Ino: uint64(20 + 10*i + k), Owner: u})
+			}
+		}
+		return g
+	}
+	_, err := Isomorphic(build(2, 2), build(3, 1), CompareOptions{})
+	var d *Difference
+	if !errors.As(err, &d) {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	for _, u := range d.First {
+		got[u.String()] = true
+	}
+	want := map[string]bool{
+		"user:[10] (owner user:[2]) has no counterpart, user:[10] comes closest: what it holds is 2 ipc, not 3 ipc": true,
+		"user:[11] (owner user:[2]) has no counterpart, user:[11] comes closest: what it holds is 2 ipc, not 1 ipc": true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -170,6 +170,26 @@ user:[1] external
 └─ … 414 more like this (2070 namespaces)
 `,
 		},
+		{
+			name: "those of one shape together",
+			make: func() *Graph {
+				g := chain(User, 0)
+				for i := range uint64(6) {
+					up := g.Namespaces[0]
+					n := &Namespace{Type: User, Ino: 10 + i, Owner: up, Parent: up, State: State(i % 2)}
+					g.Namespaces = append(g.Namespaces, n)
+				}
+				return g
+			},
+			o: TreeOptions{Fold: 2},
+			want: `
+user:[1] external
+├─ user:[10]
+├─ … 2 more like this
+├─ user:[11] hidden
+└─ … 2 more like this
+`,
+		},
 		{name: "empty", make: func() *Graph { return &Graph{} }, want: "\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

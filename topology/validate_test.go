@@ -189,8 +189,8 @@ func TestValidate(t *testing.T) {
 		},
 		{
 			name:   "child of one without a gid map",
-			change: func(x *nest) { x.a.User.GIDMap = nil },
-			want: []string{"user:[10]: has the child user:[12], and an empty uid or gid map, " +
+			change: func(x *nest) { x.a.User.GIDMap = nil; x.b.Owner, x.b.Parent = x.a, x.a },
+			want: []string{"user:[10]: has the child user:[11], and an empty uid or gid map, " +
 				"with which it could not be made"},
 		},
 		{name: "owner without maps", change: func(x *nest) { x.c.User.UIDMap, x.c.User.GIDMap = nil, nil }},
