@@ -7,17 +7,27 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestMain fails where a test leaves a descriptor open.
 func TestMain(m *testing.M) {
-	if os.Getenv("NSFS_TEST_CHILD") != "" {
-		fmt.Println("ready")
+	if mode := os.Getenv("NSFS_TEST_CHILD"); mode != "" {
+		if mode == "unborn" {
+			runtime.LockOSThread() // the leader's namespaces are those that /proc shows first
+			if err := unix.Unshare(unix.CLONE_NEWPID); err != nil {
+				fmt.Println(err)
+				os.Exit(1)
+			}
+			fmt.Println("ready", unix.Gettid())
+		}
+		fmt.Println("ready", os.Getpid())
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	}
@@ -60,20 +70,21 @@ func testProc(t testing.TB) *Proc {
 // child starts a process in new namespaces, that waits until the test is over.
 func child(t testing.TB, types Type) int {
 	t.Helper()
+	pid, _ := childMode(t, types, "wait")
+	return pid
+}
+
+// childMode is child, in a way that TestMain knows, and returns a thread of its
+// too: the one that did what mode asks for.
+func childMode(t testing.TB, types Type, mode string) (pid, tid int) {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD=1")
+	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD="+mode)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(types), Pdeathsig: syscall.SIGKILL}
 	if types&User != 0 {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	}
-	return start(t, cmd)
-}
-
-// start starts a command that says a line when it is ready and ends at the end
-// of its input.
-func start(t testing.TB, cmd *exec.Cmd) int {
-	t.Helper()
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -91,22 +102,10 @@ func start(t testing.TB, cmd *exec.Cmd) int {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if _, err := out.Read(make([]byte, 16)); err != nil {
+	if _, err := fmt.Fscanf(out, "ready %d\n", &tid); err != nil {
 		t.Fatalf("%v: %v", cmd.Args, err)
 	}
-	return cmd.Process.Pid
-}
-
-// eventually polls a condition that the kernel brings about in its own time.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not after 10 s: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	return cmd.Process.Pid, tid
 }
 
 // asUser runs the test again as an ordinary user.
@@ -117,7 +116,7 @@ func asUser(t *testing.T, name string) {
 	}
 	u, err := user.Lookup("nobody")
 	if err != nil {
-		t.Skip("no user nobody to switch to")
+		return // a bare system, whose tests are run as both
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
@@ -126,12 +125,5 @@ func asUser(t *testing.T, name string) {
 	cmd.Dir = "/"
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("as nobody: %v\n%s", err, out)
-	}
-}
-
-func requireRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
 	}
 }

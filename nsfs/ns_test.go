@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/require"
 )
 
 // TestOwnNamespaces asks each of the ten links in every way there is, and
@@ -142,13 +144,16 @@ func open(t *testing.T, task Task, l Link) *NS {
 // TestUnborn opens a pid namespace that has no init yet, which /proc does not
 // show up to Linux 7.0.
 func TestUnborn(t *testing.T) {
-	requireRoot(t)
+	asUser(t, "TestUnborn")
 	p := testProc(t)
-	if err := HavePIDFDNamespaces(p); err != nil {
-		t.Skip("PIDFD_GET_*_NAMESPACE:", err)
+	require.That(t, "pidfd-namespaces", HavePIDFDNamespaces(p))
+	pid, tid := childMode(t, User, "unborn")
+	leader, err := p.Task(pid)
+	if err != nil {
+		t.Fatal(err)
 	}
-	// The shell's exec replaces it: the task that unshared has no child.
-	task, err := p.Task(start(t, exec.Command("unshare", "--pid", "sh", "-c", "echo ready; read x; :")))
+	defer leader.Close()
+	task, err := leader.Thread(tid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +178,13 @@ func TestUnborn(t *testing.T) {
 
 func TestGoneTask(t *testing.T) {
 	p := testProc(t)
-	cmd := exec.Command("sleep", "60")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD=wait")
+	in, err := cmd.StdinPipe() // held open: it waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +209,7 @@ func TestGoneTask(t *testing.T) {
 }
 
 func TestFDsAndBinds(t *testing.T) {
-	requireRoot(t)
+	require.Root(t)
 	p := testProc(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a b\\c")
