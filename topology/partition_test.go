@@ -7,15 +7,16 @@ import (
 )
 
 // randomSides returns two sides of one random graph, the second in another
-// order: edges go to nodes before, up to three from each node.
+// order: edges go to nodes before, up to three from each node; or one, which
+// makes trees, and leaves many nodes alike.
 func randomSides(rng *rand.Rand) *comparison {
 	n := 5 + rng.IntN(60)
 	a, b := &side{ns: make([]*Namespace, n)}, &side{ns: make([]*Namespace, n)}
 	a.up, b.up = make([][]edge, n), make([][]edge, n)
-	twin := rng.Perm(n)
+	twin, most := rng.Perm(n), 1+2*rng.IntN(2)
 	for i := 1; i < n; i++ {
-		for l := range 1 + rng.IntN(3) {
-			j := rng.IntN(min(i, 8))
+		for l := range 1 + rng.IntN(most) {
+			j := rng.IntN(min(i, 4+n/4))
 			a.up[i] = append(a.up[i], edge{label(l), int32(j)})
 			b.up[twin[i]] = append(b.up[twin[i]], edge{label(l), int32(twin[j])})
 		}
