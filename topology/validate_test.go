@@ -326,20 +326,20 @@ func TestValidateDepth(t *testing.T) {
 	}
 }
 
-// TestHostile: a million namespaces in a chain or in a circle take a moment and
-// a screenful. The deadline is far above what it takes, and far below what a
+// TestHostile: a million namespaces in a chain, or many in a circle, take a
+// moment and a screenful. The deadline is far above what it takes, and far below what a
 // quadratic walk would.
 func TestHostile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: hostile graphs of a million namespaces")
 	}
-	const n = 1_000_000
+	const million, n = 1_000_000, 200_000
 	for _, tt := range []struct {
 		name string
 		make func() *Graph
 		want int // reasons, with the one that counts the rest
 	}{
-		{name: "chain of user", want: 1, make: func() *Graph { return chain(User, n) }},
+		{name: "chain of user", want: 1, make: func() *Graph { return chain(User, million) }},
 		{name: "chain of pid", want: 1, make: func() *Graph { return chain(PID, n) }},
 		{name: "circle", want: 1, make: func() *Graph {
 			g := chain(User, n)
@@ -365,10 +365,8 @@ func TestHostile(t *testing.T) {
 			if len(got) != tt.want || len(strings.Join(got, "\n")) > 4096 {
 				t.Errorf("%d reasons, want %d: %.2000q", len(got), tt.want, got)
 			}
-			for _, ns := range g.Namespaces[n-1:] {
-				_ = ns.Level()
-				_ = IsAncestor(g.Namespaces[0], ns)
-			}
+			last := g.Namespaces[len(g.Namespaces)-1]
+			_, _ = last.Level(), IsAncestor(g.Namespaces[0], last)
 			_ = g.SortCreation()
 		})
 	}
