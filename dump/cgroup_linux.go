@@ -9,7 +9,7 @@ import (
 	"github.com/renest/renest/topology"
 )
 
-var errNoCgroup = errors.New("no task in it shows it")
+var errNoCgroup2 = errors.New("no cgroup2 hierarchy")
 
 // cgroupVisit finds the root of a cgroup namespace: a task's /proc/PID/cgroup
 // shows its path from the root of the reader's cgroup namespace
@@ -27,7 +27,8 @@ func (d *dumper) cgroupVisit(n *node) visit {
 		},
 		take: func() error {
 			if read == nil {
-				return errNoCgroup
+				d.lost = append(d.lost, n)
+				return nil
 			}
 			b, err := read()
 			if err != nil {
@@ -35,7 +36,7 @@ func (d *dumper) cgroupVisit(n *node) visit {
 			}
 			inside, ok := unifiedPath(b)
 			if !ok {
-				return errors.New("no cgroup2 hierarchy")
+				return errNoCgroup2
 			}
 			outside, err := d.cgroupOf(n)
 			if err != nil {
@@ -43,7 +44,8 @@ func (d *dumper) cgroupVisit(n *node) visit {
 			}
 			root, ok := cgroupRoot(outside, inside)
 			if !ok {
-				return errNoCgroup
+				d.lost = append(d.lost, n)
+				return nil
 			}
 			n.out.Cgroup = &topology.CgroupState{Root: root}
 			return nil
@@ -67,7 +69,7 @@ func (d *dumper) cgroupOf(n *node) (string, error) {
 	}
 	path, ok := unifiedPath(b)
 	if !ok {
-		return "", errors.New("no cgroup2 hierarchy")
+		return "", errNoCgroup2
 	}
 	return path, nil
 }

@@ -31,7 +31,7 @@ func All(ctx context.Context, o Options) (*topology.Graph, error) {
 
 // dumper is one dump in the making.
 type dumper struct {
-	ctx  context.Context //nolint:containedctx // it lives as long as the one call
+	ctx  context.Context // it lives as long as the one call
 	opts Options
 	proc *nsfs.Proc
 	self nsfs.Task
@@ -51,6 +51,7 @@ type dumper struct {
 
 	listedNodes []*node // that only listns(2) led to
 	nodes       []*node // what the dump holds
+	lost        []*node // cgroup namespaces whose root no task shows
 }
 
 // pin is a descriptor or a bind mount that keeps a namespace alive.

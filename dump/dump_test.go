@@ -5,6 +5,7 @@ package dump
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -304,6 +305,47 @@ func TestCgroup(t *testing.T) {
 	}
 }
 
+// TestCgroupWithoutTask has a cgroup namespace held by a descriptor, and rooted in
+// a cgroup where no task is.
+func TestCgroupWithoutTask(t *testing.T) {
+	require.Root(t)
+	mnt, err := testSelf(t).MountPoint("cgroup2")
+	if err == nil && mnt == "" {
+		err = errors.New("not mounted")
+	}
+	require.That(t, "cgroup2", err)
+	name := "renest-test-" + strconv.Itoa(os.Getpid())
+	dir := filepath.Join(mnt, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		eventually(t, "the cgroup is empty", func() bool { return os.Remove(dir) == nil })
+	})
+	root := nest(t)
+	a := fork(t, root, 0)
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(a.PID())), 0); err != nil {
+		t.Fatal(err)
+	}
+	b := fork(t, a, nsfs.Cgroup)
+	if err := os.WriteFile(filepath.Join(mnt, "cgroup.procs"), []byte(strconv.Itoa(b.PID())), 0); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string) {
+		t.Helper()
+		g := tree(t, root.PID())
+		wantComplete(t, g)
+		if c := own(g, topology.Cgroup); len(c) != 1 || c[0].Cgroup == nil || c[0].Cgroup.Root != "/"+name {
+			t.Errorf("%s: %+v, want /%s", what, c[0].Cgroup, name)
+		}
+	}
+	check("its task has left the root")
+	openNS(t, root, b, nsfs.InCgroup)
+	exit(t, b)
+	exit(t, a)
+	check("it has no task")
+}
+
 // TestThread has a thread with namespaces of its own.
 func TestThread(t *testing.T) {
 	require.Root(t)
@@ -383,6 +425,16 @@ func TestInFlight(t *testing.T) {
 	if n := g.Index().Lookup(topology.UTS, ref.Ino); n == nil || len(n.Pins) != 0 {
 		t.Errorf("%s: %+v", ref, n)
 	}
+}
+
+func testSelf(t testing.TB) nsfs.Task {
+	t.Helper()
+	self, err := testProc(t).Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(self.Close)
+	return self
 }
 
 func testProc(t testing.TB) *nsfs.Proc {

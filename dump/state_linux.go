@@ -57,6 +57,7 @@ func (d *dumper) readInside(holes, idle []*node, visits []visit) (err error) {
 		func() error { return v.userHoles(holes) },
 		func() error { return v.bornOrNot(idle) },
 		func() error { return v.visitAll(visits) },
+		v.lostCgroups,
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("dump: %w", err)

@@ -38,7 +38,7 @@ type Error struct {
 // Error returns the operation, the object and the reason.
 func (e *Error) Error() string {
 	s := e.Op + " " + e.Object + ": "
-	if e.Kind != nil && e.Kind != ErrDenied && e.Kind != ErrGone {
+	if errors.Is(e.Kind, ErrNotSupported) || errors.Is(e.Kind, ErrOutOfSight) { // which the number alone does not say
 		return s + e.Kind.Error() + " (" + e.Errno.Error() + ")"
 	}
 	return s + e.Errno.Error()

@@ -12,7 +12,7 @@ type Query struct {
 	Owner ID   // only those that this user namespace owns directly; zero is all
 }
 
-// CurrentUser, as a Query's Owner, is the caller's own user namespace
+// CurrentUser as a Query's Owner is the caller's own user namespace
 // (LISTNS_CURRENT_USER).
 const CurrentUser = ID(unix.LISTNS_CURRENT_USER)
 

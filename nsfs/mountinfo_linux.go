@@ -126,6 +126,21 @@ func unescapePath(b []byte) string {
 
 func isOctal(c byte) bool { return c >= '0' && c <= '7' }
 
+// MountPoint returns where in the task's mount namespace the root of a file
+// system of this type is mounted, the last one if several are; empty if none is.
+func (t Task) MountPoint(fstype string) (string, error) {
+	var path string
+	err := t.mountLines(func(line []byte) bool {
+		before, after, _ := bytes.Cut(line, []byte(" - "))
+		f := bytes.Fields(before)
+		if bytes.HasPrefix(after, []byte(fstype+" ")) && len(f) > 4 && string(f[3]) == "/" {
+			path = unescapePath(f[4])
+		}
+		return true
+	})
+	return path, err
+}
+
 // OpenBind opens the namespace that is mounted at a path in the task's mount
 // namespace, below its root directory, through no other kind of link.
 // [ErrNotSupported] if there is something else.

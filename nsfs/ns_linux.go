@@ -71,7 +71,7 @@ func (ns *NS) Type() (Type, error) {
 	if err != nil {
 		return 0, wrap("type of", "fd "+strconv.Itoa(ns.fd), err, ioctlKind)
 	}
-	if t := Type(r); t.Valid() { //nolint:gosec // a mask of CLONE_NEW* bits
+	if t := Type(r); t.Valid() {
 		return t, nil
 	}
 	return 0, &Error{Op: "type of", Object: "fd " + strconv.Itoa(ns.fd), Kind: ErrNotSupported, Errno: unix.ENOTTY}

@@ -87,7 +87,10 @@ func (p *Proc) verify(path string) error {
 // mountLimits reads the options of the mount that holds fd.
 func (t Task) mountLimits(fd int) ([]string, error) {
 	var st unix.Statx_t
-	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil || st.Mask&unix.STATX_MNT_ID == 0 {
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return nil, wrap("stat", "/proc", err, fileKind)
+	}
+	if st.Mask&unix.STATX_MNT_ID == 0 {
 		return nil, nil // before Linux 5.8: nothing is known, and nothing is lost
 	}
 	var limits []string

@@ -77,7 +77,7 @@ func (s *Status) parse(b []byte) {
 
 func firstInt(b []byte) int {
 	n, _, _ := parseUint(b)
-	return int(n) //nolint:gosec // a pid or a count
+	return int(n)
 }
 
 func parseIDs(b []byte, ids *[4]uint32) {
@@ -86,7 +86,7 @@ func parseIDs(b []byte, ids *[4]uint32) {
 		if !ok {
 			return
 		}
-		ids[i], b = uint32(n), rest //nolint:gosec // an id of 32 bits
+		ids[i], b = uint32(n), rest
 	}
 }
 
@@ -96,7 +96,7 @@ func appendFields(b []byte, buf []int) []int {
 		if !ok {
 			return buf
 		}
-		buf, b = append(buf, int(n)), rest //nolint:gosec // a pid
+		buf, b = append(buf, int(n)), rest
 	}
 }
 
