@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/renest/renest/topology"
 )
 
 // TestUnnamed: until it is published an image has no name, so that a kill
@@ -50,20 +52,28 @@ func TestFIFO(t *testing.T) {
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- WriteFile(path, full()) }()
-	g, err := ReadFile(path)
-	if err != nil {
+	type result struct {
+		g   *topology.Graph
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		g, err := ReadFile(path)
+		done <- result{g, err}
+	}()
+	if err := WriteFile(path, full()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(full(), g); diff != "" {
-		t.Errorf("(-written +read)\n%s", diff)
-	}
+	// Before the reader is waited for, which may be at a pipe that is gone.
 	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeNamedPipe {
-		t.Errorf("the pipe was replaced: %v, %v", info, err)
+		t.Fatalf("the pipe was replaced: %v, %v", info, err)
+	}
+	got := <-done
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	if diff := cmp.Diff(full(), got.g); diff != "" {
+		t.Errorf("(-written +read)\n%s", diff)
 	}
 }
 
