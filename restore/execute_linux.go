@@ -119,17 +119,16 @@ func (e *executor) step(ctx context.Context, s Step) error {
 // program returns the program that agent by will run next. What another was to
 // run before is run now.
 func (e *executor) program(ctx context.Context, by int) (*agent.Program, error) {
-	if e.pending != nil && e.by == by {
-		return e.pending, nil
-	}
-	if err := e.flush(ctx); err != nil {
-		return nil, err
-	}
 	a := e.agents[by]
-	if err := a.Wait(ctx); err != nil {
-		return nil, err
+	if e.pending == nil || e.by != by {
+		if err := e.flush(ctx); err != nil {
+			return nil, err
+		}
+		if err := a.Wait(ctx); err != nil {
+			return nil, err
+		}
+		e.pending, e.by = new(agent.Program), by
 	}
-	e.pending, e.by = new(agent.Program), by
 	for _, o := range e.opens[by] {
 		e.fds[o.ns] = e.pending.Call("open "+o.ns.Name(), unix.SYS_OPENAT,
 			agent.Int(a.Dir()), agent.String("ns/"+o.link.String()), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))

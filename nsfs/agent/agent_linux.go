@@ -114,6 +114,30 @@ func (a *Agent) Wait(ctx context.Context) error {
 	if a.gone {
 		return errGone
 	}
+	if err := a.idle(ctx); err != nil || a.run == nil {
+		return err
+	}
+	p := a.run
+	a.run = nil
+	err := p.collect(a.crew.arena)
+	for _, c := range p.calls {
+		if c.child == nil || c.ret <= 0 {
+			continue
+		}
+		// A child that was not scheduled yet is still to read, in its
+		// parent's record, where it goes. Only when it was heard of may the
+		// memory become another program's.
+		if berr := c.child.idle(ctx); berr != nil {
+			return errors.Join(err, fmt.Errorf("%s: %w", c.what, berr))
+		}
+	}
+	a.crew.arena.release(a.off, a.size)
+	return err
+}
+
+// idle waits until the agent has nothing to do.
+func (a *Agent) idle(ctx context.Context) error {
+	start := time.Now()
 	for a.slot.state.Load() != idle {
 		waitWhile(&a.slot.state, running, 20*time.Millisecond)
 		if a.slot.state.Load() == idle {
@@ -122,19 +146,16 @@ func (a *Agent) Wait(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if a.dead() {
+		if a.dead() || a.pid == 0 && time.Since(start) > birth {
 			return fmt.Errorf("pid %d: %w", a.pid, ErrDied)
 		}
 	}
-	if a.run == nil {
-		return nil
-	}
-	p := a.run
-	a.run = nil
-	err := p.collect(a.crew.arena)
-	a.crew.arena.release(a.off, a.size)
-	return err
+	a.PID()
+	return nil
 }
+
+// birth is how long a child that was forked may take to be heard of.
+const birth = 30 * time.Second
 
 // dead reports whether the agent cannot answer any more. One that was never
 // heard of has its crew's fate.
@@ -229,5 +250,6 @@ func (a *Agent) init() {
 	s.finish.then(addrOf(ar, &s.wait))
 	s.boot[0].then(addrOf(ar, &s.boot[1]))
 	s.boot[1].then(addrOf(ar, &s.finish))
+	s.self = [16]byte{}
 	s.state.Store(running)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,47 @@ func TestMakerKilled(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%d processes left, undo file: %v", left, err)
+		}
+	}
+}
+
+// TestForkUnderLoad forks while all processors are busy, so that children come
+// to run long after their parents are done.
+func TestForkUnderLoad(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	for range 2 * runtime.NumCPU() {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+	}
+	c := start(t)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for range 50 {
+		var p Program
+		var children [8]*Agent
+		for i := range children {
+			children[i] = p.Fork(c, "fork", ForkOptions{})
+		}
+		run(t, c.Root(), &p)
+		for range 4 { // reuses the memory
+			var q Program
+			for range len(children) {
+				q.Call("getpid", unix.SYS_GETPID)
+			}
+			run(t, c.Root(), &q)
+		}
+		for _, child := range children {
+			if err := child.Exit(ctx); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -53,7 +53,7 @@ type shared struct {
 	hold   op
 	group  op    // the first agent's: lead a process group
 	read   op    // the guardian's
-	boot   [4]op // the guardian's
+	boot   [5]op // the guardian's
 	kill   [3]op // the guardian's
 }
 
@@ -97,7 +97,7 @@ func Start(ctx context.Context, o Options) (*Crew, error) {
 }
 
 func (c *Crew) start(exe *os.File, o Options) error {
-	if err := c.prepare(); err != nil {
+	if err := c.prepare(len(o.Files)); err != nil {
 		return err
 	}
 	r, w, err := os.Pipe()
@@ -129,7 +129,7 @@ func (c *Crew) start(exe *os.File, o Options) error {
 
 // prepare writes the records that the guardian begins with: they have to stand
 // at the start of the arena.
-func (c *Crew) prepare() error {
+func (c *Crew) prepare(files int) error {
 	first, err := c.arena.alloc(opSize)
 	if err != nil {
 		return err
@@ -158,16 +158,19 @@ func (c *Crew) prepare() error {
 	binary.NativeEndian.PutUint64(s.args[0:], unix.CLONE_FILES)
 	binary.NativeEndian.PutUint64(s.args[32:], uint64(unix.SIGCHLD))
 
-	boot := []*op{ar.opAt(first), &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.read}
+	boot := []*op{ar.opAt(first), &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.read}
 	ar.set(boot[0], unix.SYS_RT_SIGACTION, uint64(unix.SIGCHLD), addrOf(ar, &s.sigign), 0, 8)
 	ar.set(boot[1], unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addrOf(ar, &s.nofile), 0)
 	ar.set(boot[2], unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
 	ar.set(boot[3], unix.SYS_CLOSE, fdArena)
-	ar.set(boot[4], unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
-	for i, o := range boot[:5] {
+	// What the maker itself inherited may not be close-on-exec.
+	ar.set(boot[4], unix.SYS_CLOSE_RANGE, uint64(FirstFile+files), math.MaxUint32, 0)
+	fork := boot[5]
+	ar.set(fork, unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
+	for i, o := range boot[:6] {
 		o.then(addrOf(ar, boot[i+1]))
 	}
-	boot[4].zero = addrOf(ar, &s.group)
+	fork.zero = addrOf(ar, &s.group)
 	ar.set(&s.group, unix.SYS_SETPGID, 0, 0)
 	s.group.then(c.root.bootAddr())
 
@@ -180,7 +183,7 @@ func (c *Crew) prepare() error {
 	// they ignore SIGCHLD, wait4 returns when the last is gone (ECHILD), and
 	// the orphans of the crew are children of the guardian, its subreaper.
 	ar.set(&s.kill[0], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
-	s.kill[0].arg[0] = addrOf(ar, &boot[4].ret)
+	s.kill[0].arg[0] = addrOf(ar, &fork.ret)
 	ar.set(&s.kill[1], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
 	ar.set(&s.kill[2], unix.SYS_WAIT4, uint64(math.MaxUint64), 0, 0, 0)
 	s.kill[0].then(addrOf(ar, &s.kill[1]))

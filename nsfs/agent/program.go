@@ -16,7 +16,6 @@ import (
 // program runs once.
 type Program struct {
 	calls []*Call
-	forks []*Agent
 	size  uintptr
 	err   error
 }
@@ -161,7 +160,6 @@ func (p *Program) Fork(crew *Crew, what string, o ForkOptions) *Agent {
 	le.PutUint64(args[80:], uint64(o.Cgroup))
 	c := p.Call(what, unix.SYS_CLONE3, arg, Int(size))
 	c.child = child
-	p.forks = append(p.forks, child)
 	return child
 }
 
