@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -134,6 +135,29 @@ func TestPipe(t *testing.T) {
 	same := renest(t, strings.NewReader(dumped.Stdout), "diff", "-", fmt.Sprintf("live:%d", pid))
 	if same.Code != 0 {
 		t.Errorf("%+v", same)
+	}
+}
+
+// TestListJSON: the list's JSON is the image's.
+func TestListJSON(t *testing.T) {
+	pid := sleeper(t)
+	got := renest(t, nil, "list", "--json", "--type", "uts")
+	var list struct {
+		Namespaces []struct{ Name, Type, Owner string }
+		Tasks      []struct{ PID int }
+	}
+	if err := json.Unmarshal([]byte(got.Stdout), &list); err != nil {
+		t.Fatalf("%v in %+v", err, got)
+	}
+	found := false
+	for _, n := range list.Namespaces {
+		if n.Type != "uts" {
+			t.Errorf("%s is in a list of uts namespaces", n.Name)
+		}
+		found = found || n.Name == link(t, pid, "uts") && n.Owner == link(t, pid, "user")
+	}
+	if !found {
+		t.Errorf("%s is not in the list", link(t, pid, "uts"))
 	}
 }
 

@@ -146,6 +146,8 @@ func TestImages(t *testing.T) {
 		"show":                 {args: "show nstree.img"},
 		"show-dir":             {args: "show ."},
 		"show-stdin":           {args: "show -", stdin: string(image)},
+		"show-json":            {args: "show --json nstree.img"},
+		"show-json-last":       {args: "show nstree.img --json"},
 		"show-cut":             {args: "show cut.img", want: 1},
 		"show-absent":          {args: "show absent.img", want: 1},
 		"show-empty-stdin":     {args: "show -", want: 1},
