@@ -57,6 +57,9 @@ func TestWriteFile(t *testing.T) {
 			if diff := cmp.Diff(tt.want, names(t, dir)); diff != "" {
 				t.Errorf("(-want +there)\n%s", diff)
 			}
+			if l, err := os.Readlink(filepath.Join(dir, "link")); l != "old" {
+				t.Errorf("the link was replaced: %v", err)
+			}
 			info, err := os.Stat(path)
 			if err != nil {
 				t.Fatal(err)
