@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -13,11 +14,11 @@ import (
 	"github.com/renest/renest/test/suite"
 )
 
-// built is where the programs that the tests use are built, and what by. It is
-// made when first asked for and serves all tests.
+// built is what the tests use, built when first asked for, for all of them.
 type built struct {
-	dir      string
+	dir      string // an ordinary user can read it
 	binaries func() ([]suite.Binary, error)
+	programs func() (string, error)
 }
 
 var builds *built
@@ -45,8 +46,44 @@ func run(m *testing.M) (int, error) {
 		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
 			return suite.Build(context.Background(), dir)
 		}),
+		programs: sync.OnceValues(func() (string, error) {
+			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))
+		}),
 	}
 	return m.Run(), nil
+}
+
+// programsVariable names the environment variable that says where the programs
+// are, for a test that runs where they cannot be built.
+const programsVariable = "RENEST_PROGRAMS"
+
+// programs are what the scenarios use: renest, and what it is used on.
+func programs() []string { return []string{"cmd/renest", "test/nest"} }
+
+func buildPrograms(ctx context.Context, dir string) (string, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, pkg := range programs() {
+		if _, err := suite.BuildProgram(ctx, dir, pkg); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// program returns the path of one of the programs.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	if dir := os.Getenv(programsVariable); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	require.Command(t, "go", "golang")
+	dir, err := builds.programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
 }
 
 // testBinaries returns the compiled tests of every package.

@@ -46,6 +46,7 @@ func TestUser(t *testing.T) {
 // its testdata: the repository may lie where an ordinary user cannot read.
 func runAsNobody(t *testing.T, b suite.Binary) (string, error) {
 	t.Helper()
+	programs := filepath.Dir(program(t, "renest"))
 	home := nobodysFolder(t)
 	files, err := b.Files()
 	if err != nil {
@@ -66,7 +67,7 @@ func runAsNobody(t *testing.T, b suite.Binary) (string, error) {
 	cmd := exec.CommandContext(t.Context(), b.Path, flags(5*time.Minute)...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(),
-		require.Variable+"=user", "HOME="+home, "TMPDIR="+home, "XDG_RUNTIME_DIR="+home)
+		require.Variable+"=user", programsVariable+"="+programs, "HOME="+home, "TMPDIR="+home, "XDG_RUNTIME_DIR="+home)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output

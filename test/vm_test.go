@@ -49,6 +49,7 @@ func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
 	const limit = 8 * time.Minute
 	var job vm.Job
 	var rounds []round
+	job.Files = carryPrograms(t)
 	for _, b := range all {
 		if elsewhere(b) {
 			job.Files = append(job.Files, carry(t, b)...)
@@ -67,10 +68,13 @@ func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
 			}
 			rounds = append(rounds, round{b, pass})
 			job.Commands = append(job.Commands, vm.Command{
-				Name:    b.Name(),
-				Args:    append([]string{guestPath(b)}, flags(limit)...),
-				Dir:     path.Join("/src", b.Name()),
-				Env:     []string{require.Variable + "=" + promised(k.Suite, user.uid)},
+				Name: b.Name(),
+				Args: append([]string{guestPath(b)}, flags(limit)...),
+				Dir:  path.Join("/src", b.Name()),
+				Env: []string{
+					require.Variable + "=" + promised(k.Suite, user.uid),
+					programsVariable + "=" + guestPrograms,
+				},
 				UID:     user.uid,
 				Timeout: limit + 10*time.Second,
 			})
@@ -102,6 +106,20 @@ func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
 }
 
 func guestPath(b suite.Binary) string { return "/tests/" + filepath.Base(b.Path) }
+
+// guestPrograms is where the programs are in a VM.
+const guestPrograms = "/programs"
+
+// carryPrograms lists the programs for a VM.
+func carryPrograms(t *testing.T) []vm.File {
+	t.Helper()
+	var files []vm.File
+	for _, pkg := range programs() {
+		name := path.Base(pkg)
+		files = append(files, vm.File{Path: path.Join(guestPrograms, name), Host: program(t, name)})
+	}
+	return files
+}
 
 // carry lists what a test binary needs in a VM.
 func carry(t *testing.T, b suite.Binary) []vm.File {

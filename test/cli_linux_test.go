@@ -1,0 +1,80 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// renest runs renest as its user would and returns what it printed. It fails the
+// test where renest does not exit with code.
+func renest(t *testing.T, code int, args ...string) string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	// Not t.Context, which ends before the test's clean-up begins.
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("renest hangs"))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(t, "renest"), args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
+		t.Fatal(err, context.Cause(ctx))
+	}
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		t.Fatalf("renest %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, stdout.String(), stderr.String())
+	}
+	return stdout.String()
+}
+
+// restored is what restore --json prints.
+type restored struct {
+	Name       string
+	Namespaces []struct {
+		Image, Live, Path string
+	}
+	Verified bool
+}
+
+// restoreImage restores an image under name, leaves it standing and takes it down
+// with the test.
+func restoreImage(t *testing.T, name string, image ...string) restored {
+	t.Helper()
+	out := renest(t, 0, append([]string{"restore", "--json", "-d", "--name", name}, image...)...)
+	t.Cleanup(func() {
+		if standing(t, name) {
+			renest(t, 0, "rm", name)
+		}
+	})
+	var r restored
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("restore --json: %v\n%s", err, out)
+	}
+	return r
+}
+
+// standing tells whether ps lists a tree.
+func standing(t *testing.T, name string) bool {
+	t.Helper()
+	var trees []struct{ Name string }
+	out := renest(t, 0, "ps", "--json")
+	if err := json.Unmarshal([]byte(out), &trees); err != nil {
+		t.Fatalf("ps --json: %v\n%s", err, out)
+	}
+	for _, tree := range trees {
+		if tree.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// uniqueName returns a name for a tree that no other run of the tests uses.
+func uniqueName(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
