@@ -12,7 +12,7 @@ func treeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "tree",
 		Usage:     "draw who owns or bears whom, on this host or in an image",
-		UsageText: "renest tree [IMAGE] [--by owner|parent]",
+		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "by", Usage: "hang each namespace below its `EDGE`: owner or parent", Value: new(byValue)},
 		},

@@ -2,30 +2,18 @@ package main
 
 import "runtime/debug"
 
-// version says from which commit this program was built, as the build
-// information has it.
+// version says from which commit this program was built, as far as the build
+// information knows.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	if !ok || info.Main.Version == "" {
 		return "(devel)"
 	}
-	v, revision, modified := info.Main.Version, "", false
+	v := info.Main.Version
 	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			revision = s.Value
-		case "vcs.modified":
-			modified = s.Value == "true"
+		if s.Key == "vcs.revision" {
+			v += " (" + s.Value + ")"
 		}
-	}
-	if v == "" {
-		v = "(devel)"
-	}
-	if revision != "" {
-		v += " " + revision
-	}
-	if modified {
-		v += " (modified)"
 	}
 	return v
 }
