@@ -49,6 +49,7 @@ func link(t *testing.T, pid int, name string) string {
 func TestLive(t *testing.T) {
 	t.Chdir(t.TempDir())
 	pid := sleeper(t)
+	sleeper(t) // so that the host holds more than the tree
 	number := strconv.Itoa(pid)
 	user, uts := link(t, pid, "user"), link(t, pid, "uts")
 

@@ -59,6 +59,18 @@ func TestUsage(t *testing.T) {
 		"diff stdin twice": {"diff - -", "standard input"},
 		"diff live pid 0":  {"diff live:0 nstree.img", "above 0"},
 		"diff live -1":     {"diff live:-1 nstree.img", "above 0"},
+
+		"restore nothing":      {"restore", "which image"},
+		"restore two":          {"restore nstree.img other.img", "one image"},
+		"restore two ways":     {"restore -D . nstree.img", "one image"},
+		"restore both":         {"restore -d nstree.img -- sh", "either -d or a command"},
+		"restore json":         {"restore --json nstree.img", "-d"},
+		"restore a path":       {"restore --name ../x nstree.img -d", `"../x"`},
+		"restore without a --": {"restore nstree.img sh -c true", "-c"},
+		"ps an argument":       {"ps x", `"x"`},
+		"rm nothing":           {"rm", "which tree"},
+		"rm a path":            {"rm ../x", `"../x"`},
+		"demo an argument":     {"demo x", `"x"`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
