@@ -45,7 +45,6 @@ func newApp(std streams) *cli.App {
 			psCommand(),
 			rmCommand(),
 			demoCommand(),
-			nestCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         badUsage,

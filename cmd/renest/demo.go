@@ -10,10 +10,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/renest/renest/cmd/renest/internal/nest"
 	"github.com/renest/renest/dump"
 	"github.com/renest/renest/images"
 	"github.com/renest/renest/restore"
+	nest "github.com/renest/renest/restore/demo"
 	"github.com/renest/renest/topology"
 )
 
@@ -26,14 +26,6 @@ func demoCommand() *cli.Command {
 			&cli.GenericFlag{Name: "source", Usage: "find namespaces by `SOURCE`: auto, listns or proc", Value: new(sourceValue)},
 		},
 		Action: runDemo,
-	}
-}
-
-// nestCommand is what the processes of the demo's nest run.
-func nestCommand() *cli.Command {
-	return &cli.Command{
-		Name: nest.Argument, Hidden: true, HideHelp: true,
-		Action: func(c *cli.Context) error { return nest.Main(c.Args().First()) },
 	}
 }
 
@@ -90,16 +82,28 @@ func (d *demo) run() error {
 }
 
 // dumpNest builds the nest, dumps it and destroys it.
-func (d *demo) dumpNest() (err error) {
+func (d *demo) dumpNest() error {
 	start := time.Now()
-	n, err := nest.Start()
+	n, err := nest.Start(d.Context.Context)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, n.Destroy()) }()
-	d.say("built      in %s, with nothing but clone(2)", ms(time.Since(start)))
+	d.say("built      in %s, by hand", ms(time.Since(start)))
+	if err := d.dumpTree(n.PID()); err != nil {
+		return errors.Join(err, n.Close())
+	}
 	start = time.Now()
-	g, err := dump.Tree(d.Context.Context, n.PID(), d.options)
+	if err := n.Close(); err != nil {
+		return err
+	}
+	d.say("destroyed  in %s: no process of it is left", ms(time.Since(start)))
+	return nil
+}
+
+// dumpTree dumps and draws a tree.
+func (d *demo) dumpTree(pid int) error {
+	start := time.Now()
+	g, err := dump.Tree(d.Context.Context, pid, d.options)
 	if err != nil {
 		return err
 	}
@@ -115,11 +119,6 @@ func (d *demo) dumpNest() (err error) {
 		return err
 	}
 	d.say("dumped     in %s: %s served, %d namespaces, %d bytes of image", ms(took), served(g), made(g), fi.Size())
-	start = time.Now()
-	if err := n.Destroy(); err != nil {
-		return err
-	}
-	d.say("destroyed  in %s: no process of it is left", ms(time.Since(start)))
 	return nil
 }
 

@@ -53,7 +53,8 @@ type shared struct {
 	hold   op
 	group  op    // the first agent's: lead a process group
 	read   op    // the guardian's
-	boot   [5]op // the guardian's
+	boot   [6]op // the guardian's
+	comm   [8]byte
 	kill   [3]op // the guardian's
 }
 
@@ -158,16 +159,18 @@ func (c *Crew) prepare(files int) error {
 	binary.NativeEndian.PutUint64(s.args[0:], unix.CLONE_FILES)
 	binary.NativeEndian.PutUint64(s.args[32:], uint64(unix.SIGCHLD))
 
-	boot := []*op{ar.opAt(first), &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.read}
+	boot := []*op{ar.opAt(first), &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.boot[5], &s.read}
+	copy(s.comm[:], "renest") // executed by descriptor, it would be called by that
 	ar.set(boot[0], unix.SYS_RT_SIGACTION, uint64(unix.SIGCHLD), addrOf(ar, &s.sigign), 0, 8)
 	ar.set(boot[1], unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addrOf(ar, &s.nofile), 0)
 	ar.set(boot[2], unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
 	ar.set(boot[3], unix.SYS_CLOSE, fdArena)
 	// What the maker itself inherited may not be close-on-exec.
 	ar.set(boot[4], unix.SYS_CLOSE_RANGE, uint64(FirstFile+files), math.MaxUint32, 0)
-	fork := boot[5]
+	ar.set(boot[5], unix.SYS_PRCTL, unix.PR_SET_NAME, addrOf(ar, &s.comm))
+	fork := boot[6]
 	ar.set(fork, unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
-	for i, o := range boot[:6] {
+	for i, o := range boot[:len(boot)-1] {
 		o.then(addrOf(ar, boot[i+1]))
 	}
 	fork.zero = addrOf(ar, &s.group)
