@@ -52,6 +52,11 @@ func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
 	if err != nil {
 		return nil
 	}
+	return d.byRef(ns, ref, w)
+}
+
+// byRef is byNS where the reference is known already.
+func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 	n, mine := d.reg.get(ref)
 	if mine {
 		n.way = w
@@ -68,25 +73,29 @@ func (d *dumper) describe(n *node, ns *nsfs.NS) {
 	if d.ids {
 		n.id, _ = ns.ID()
 	}
-	n.owner = d.edge(ns.Owner, way{kind: byOwner, from: n})
+	n.owner = d.edge(nsfs.User, ns.Owner, way{kind: byOwner, from: n})
 	switch n.ref.Type {
 	case nsfs.User:
 		n.parent = n.owner
 		n.ownerUID, _ = ns.OwnerUID()
 	case nsfs.PID:
-		n.parent = d.edge(ns.Parent, way{kind: byParent, from: n})
+		n.parent = d.edge(n.ref.Type, ns.Parent, way{kind: byParent, from: n})
 		d.askInit(n, ns)
 	}
 }
 
 // edge follows an edge, nil where it leads out of sight.
-func (d *dumper) edge(open func() (*nsfs.NS, error), w way) *node {
+func (d *dumper) edge(t nsfs.Type, open func() (*nsfs.NS, error), w way) *node {
 	up, err := open()
 	if err != nil {
 		return nil // settle notes it, unless n turns out to be external
 	}
 	defer up.Close()
-	return d.byNS(up, w)
+	ino, err := up.Ino()
+	if err != nil {
+		return nil
+	}
+	return d.byRef(up, nsfs.Ref{Type: t, Ino: ino}, w)
 }
 
 // reopen opens a namespace again that was found earlier, and makes sure that it

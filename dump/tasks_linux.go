@@ -31,6 +31,7 @@ type task struct {
 type reader struct {
 	d      *dumper
 	status nsfs.Status
+	refs   nsfs.Refs
 	nums   []int
 	tasks  []*task
 	pins   []pin
@@ -164,11 +165,12 @@ func (r *reader) thread(t nsfs.Task, leader *task) {
 
 // links follows the ten links of a task, and reports whether it is still there.
 func (r *reader) links(t nsfs.Task, rec *task) bool {
-	for l := range nsfs.Link(nsfs.NumLinks) {
-		ref, err := t.Ref(l)
+	t.Refs(&r.refs)
+	for i := range r.refs {
+		l, err := nsfs.Link(i), r.refs[i].Err
 		switch {
 		case err == nil:
-			rec.nodes[l] = r.node(t, l, ref)
+			rec.nodes[l] = r.node(t, l, r.refs[i].Ref)
 		case errors.Is(err, nsfs.ErrDenied):
 			r.d.miss.add(taskName(rec), "namespaces: permission denied")
 			return true

@@ -8,7 +8,12 @@ import (
 
 // Dev is the device number of the nsfs file system, by which a descriptor of a
 // namespace is known whatever path it was opened by.
-type Dev struct{ major, minor uint32 }
+type Dev struct {
+	major, minor uint32
+	counts       bool // the size of /proc/PID/fd is the number of descriptors (Linux 6.2)
+}
+
+const fdDir = cstr("fd\x00")
 
 // NSDev returns the device number of nsfs, which has one instance.
 func (p *Proc) NSDev() (Dev, error) {
@@ -21,7 +26,10 @@ func (p *Proc) NSDev() (Dev, error) {
 	if err := statx(self.fd, linkPaths[InUser].ptr(), unix.STATX_INO, &st); err != nil {
 		return Dev{}, wrap("stat", self.path(linkPaths[InUser]), err, fileKind)
 	}
-	return Dev{st.Dev_major, st.Dev_minor}, nil
+	dev := Dev{major: st.Dev_major, minor: st.Dev_minor}
+	err = statx(self.fd, fdDir.ptr(), unix.STATX_SIZE, &st)
+	dev.counts = err == nil && st.Size > 0 // it has at least that of p
+	return dev, nil
 }
 
 // FDs calls yield with each of the task's descriptors that is a namespace, and
@@ -34,14 +42,12 @@ func (p *Proc) NSDev() (Dev, error) {
 // opened through a bind mount is shown as the path of that (d_path, fs/d_path.c).
 func (t Task) FDs(dev Dev, buf []int, yield func(fd int, r Ref)) ([]int, error) {
 	var st unix.Statx_t
-	// Linux 6.2 gives the number of descriptors as the size (proc_fd_getattr);
-	// before it is zero for all.
-	buf, err := appendNumbers(t.fd, "fd\x00", buf[:0], "fd")
+	if dev.counts && statx(t.fd, fdDir.ptr(), unix.STATX_SIZE, &st) == nil && st.Size == 0 {
+		return buf, nil
+	}
+	buf, err := appendNumbers(t.fd, fdDir, buf[:0])
 	if err != nil {
-		if e, ok := err.(*Error); ok { //nolint:errorlint // just made
-			e.Object = t.path("fd\x00")
-		}
-		return buf, err
+		return buf, wrap("list", t.path(fdDir), err, fileKind)
 	}
 	var b [32]byte
 	for _, fd := range buf {

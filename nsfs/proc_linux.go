@@ -116,7 +116,13 @@ func (t Task) mountLimits(fd int) ([]string, error) {
 
 // PIDs appends the pids of all processes that the procfs shows to buf, in
 // ascending order.
-func (p *Proc) PIDs(buf []int) ([]int, error) { return appendNumbers(p.fd, ".\x00", buf, "/proc") }
+func (p *Proc) PIDs(buf []int) ([]int, error) {
+	buf, err := appendNumbers(p.fd, ".\x00", buf)
+	if err != nil {
+		return buf, wrap("list", "/proc", err, fileKind)
+	}
+	return buf, nil
+}
 
 // ReadFile reads a small file under the root of the procfs, such as
 // "sys/kernel/random/boot_id", up to 1 MiB.

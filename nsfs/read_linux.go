@@ -15,6 +15,16 @@ const readMax = 1 << 20
 // buf, which it grows. A file of procfs must be read with one open: it is made
 // anew each time.
 func readAll(dirfd int, path cstr, buf []byte) ([]byte, error) {
+	return readUpTo(dirfd, path, buf, false)
+}
+
+// readWhole is readAll of a file that comes in one piece (single_open), where
+// less than was asked for is the end.
+func readWhole(dirfd int, path cstr, buf []byte) ([]byte, error) {
+	return readUpTo(dirfd, path, buf, true)
+}
+
+func readUpTo(dirfd int, path cstr, buf []byte, whole bool) ([]byte, error) {
 	fd, err := openat(dirfd, path, unix.O_RDONLY|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
@@ -41,15 +51,18 @@ func readAll(dirfd int, path cstr, buf []byte) ([]byte, error) {
 			return buf, nil
 		}
 		buf = buf[:len(buf)+n]
+		if whole && len(buf) < cap(buf) {
+			return buf, nil
+		}
 	}
 }
 
 // appendNumbers appends the entries of a directory whose names are numbers, in
 // ascending order.
-func appendNumbers(dirfd int, path cstr, buf []int, object string) ([]int, error) {
+func appendNumbers(dirfd int, path cstr, buf []int) ([]int, error) {
 	fd, err := openat(dirfd, path, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return buf, wrap("list", object, err, fileKind)
+		return buf, err
 	}
 	defer unix.Close(fd)
 	start := len(buf)
@@ -60,7 +73,7 @@ func appendNumbers(dirfd int, path cstr, buf []int, object string) ([]int, error
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return buf[:start], wrap("list", object, err, fileKind)
+			return buf[:start], err
 		case n == 0:
 			if !slices.IsSorted(buf[start:]) {
 				slices.Sort(buf[start:])

@@ -27,7 +27,7 @@ func (s *Status) Zombie() bool { return s.State == 'Z' || s.State == 'X' }
 // privilege but that the procfs shows the task.
 func (t Task) Status(s *Status) error {
 	var b [2048]byte
-	buf, err := readAll(t.fd, "status\x00", b[:0])
+	buf, err := readWhole(t.fd, "status\x00", b[:0])
 	if err != nil {
 		return wrap("read", t.path("status\x00"), err, fileKind)
 	}

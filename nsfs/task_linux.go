@@ -1,6 +1,7 @@
 package nsfs
 
 import (
+	"errors"
 	"os"
 	"strconv"
 
@@ -54,6 +55,40 @@ func (t Task) Ref(l Link) (Ref, error) {
 		return Ref{}, &Error{Op: "read link", Object: t.path(path) + " -> " + string(b[:n]), Errno: unix.EINVAL}
 	}
 	return r, nil
+}
+
+// Refs are the links of a task, each with what [Task.Ref] would return for it.
+type Refs [NumLinks]struct {
+	Ref Ref
+	Err error
+}
+
+// Refs reads all ten links, in half the time of ten calls of Ref.
+func (t Task) Refs(refs *Refs) {
+	*refs = Refs{}
+	dir, err := openat(t.fd, "ns\x00", unix.O_PATH|unix.O_DIRECTORY)
+	if err == nil {
+		defer unix.Close(dir)
+	}
+	var b [64]byte
+	for l := range refs {
+		path := linkPaths[l]
+		n := 0
+		if err == nil {
+			n, err = readlinkat(dir, path[len("ns/"):].ptr(), b[:])
+		}
+		if err != nil {
+			refs[l].Err = wrap("read link", t.path(path), err, fileKind)
+			if !errors.Is(err, unix.EACCES) { // which is the task's, and not the link's
+				err = nil
+			}
+			continue
+		}
+		var ok bool
+		if refs[l].Ref, ok = parseRef(b[:n]); !ok {
+			refs[l].Err = &Error{Op: "read link", Object: t.path(path) + " -> " + string(b[:n]), Errno: unix.EINVAL}
+		}
+	}
 }
 
 // Handle reads id, type and inode number of the namespace a link leads to, by
@@ -145,7 +180,12 @@ func pidfdKind(errno unix.Errno) error {
 
 // Threads appends the numbers of the process's threads to buf, its leader first.
 func (t Task) Threads(buf []int) ([]int, error) {
-	return appendNumbers(t.fd, "task\x00", buf, t.path("task\x00"))
+	const path = cstr("task\x00")
+	buf, err := appendNumbers(t.fd, path, buf)
+	if err != nil {
+		return buf, wrap("list", t.path(path), err, fileKind)
+	}
+	return buf, nil
 }
 
 // Thread opens one of the process's threads.
