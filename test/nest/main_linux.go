@@ -159,10 +159,17 @@ func start(spec Spec) (*exec.Cmd, error) {
 	if spec.Count > 0 {
 		m := []syscall.SysProcIDMap{{HostID: spec.Outside, Size: spec.Count}}
 		cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = m, m
-		cmd.SysProcAttr.GidMappingsEnableSetgroups = os.Geteuid() == 0
+		cmd.SysProcAttr.GidMappingsEnableSetgroups = maySetgroups()
 		cmd.SysProcAttr.Credential = &syscall.Credential{NoSetGroups: true}
 	}
 	return cmd, startAndHear(cmd, spec)
+}
+
+// maySetgroups tells whether a new user namespace may leave setgroups(2) allowed:
+// it takes privilege, and what was denied once is denied below.
+func maySetgroups() bool {
+	data, err := os.ReadFile("/proc/self/setgroups")
+	return err == nil && os.Geteuid() == 0 && strings.TrimSpace(string(data)) == "allow"
 }
 
 // startAndHear starts cmd and passes on what it says until it is ready itself.
