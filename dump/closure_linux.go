@@ -58,6 +58,11 @@ func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
 // byRef is byNS where the reference is known already.
 func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 	n, mine := d.reg.get(ref)
+	if !mine && d.ids && n.known.Load() {
+		if id, err := ns.ID(); err == nil && id != n.id {
+			n, mine = d.reg.replace(n), true
+		}
+	}
 	if mine {
 		n.way = w
 		d.describe(n, ns)

@@ -46,7 +46,6 @@ type dumper struct {
 	own   []*node
 	fds   map[int]nsfs.Ref // the caller's own, from before the dump opened any
 	tasks []*task
-	users map[*node]*userMaps
 	pins  []pin
 
 	listedNodes []*node // that only listns(2) led to
@@ -62,7 +61,7 @@ type pin struct {
 }
 
 func run(ctx context.Context, o Options, scan func(*dumper) error) (*topology.Graph, error) {
-	d := &dumper{ctx: ctx, opts: o, reg: registry{nodes: map[nsfs.Ref]*node{}}, users: map[*node]*userMaps{}}
+	d := &dumper{ctx: ctx, opts: o, reg: registry{nodes: map[nsfs.Ref]*node{}}}
 	if err := d.open(); err != nil {
 		return nil, fmt.Errorf("dump: %w", err)
 	}
@@ -77,6 +76,7 @@ func (d *dumper) scan(scan func(*dumper) error) error {
 	for _, step := range []func() error{
 		d.readOwn,
 		func() error { return scan(d) },
+		d.recheck,
 		d.scanListed,
 		d.settle,
 		d.readLife,

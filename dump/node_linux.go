@@ -27,7 +27,11 @@ type node struct {
 	member   member // a task in it
 	time     member // a task whose children will be in it: /proc shows that offset
 	way      way
+	maps     *userMaps
 	bindsBy  bool // mnt: its bind mounts were read
+
+	refs    int  // tasks, descriptors and mounts that lead here
+	checked bool // that it was still the same at the end
 
 	out *topology.Namespace
 }
@@ -104,6 +108,25 @@ func (r *registry) releaseBinds(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n.bindsBy = false
+}
+
+// replace puts a new node, to be described by the caller, in place of one whose
+// namespace is gone and whose inode number has another now.
+func (r *registry) replace(old *node) *node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := &node{ref: old.ref, busy: true}
+	r.nodes[old.ref] = n
+	return n
+}
+
+// forget removes a node whose namespace is gone.
+func (r *registry) forget(n *node) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.nodes[n.ref] == n {
+		delete(r.nodes, n.ref)
+	}
 }
 
 // lookup returns the node of ref, nil where there is none.

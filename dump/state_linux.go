@@ -16,11 +16,14 @@ func (d *dumper) readState() error {
 	if d.opts.NoState {
 		return nil
 	}
+	if err := d.usersByTask(); err != nil {
+		return err
+	}
 	var visits []visit
 	var holes, idle []*node
 	for _, n := range d.nodes {
 		switch {
-		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && !d.userByTask(n):
+		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil:
 			holes = append(holes, n)
 		case n.external:
 		case n.ref.Type == nsfs.UTS:

@@ -22,28 +22,37 @@ type userMaps struct {
 // everyID is the map of the caller's own user namespace, in its own numbers.
 var everyID = []topology.Extent{{Count: topology.NoID}}
 
-// userByTask reads the maps of n through a task in it, whose files show them in
-// the caller's numbers (uid_m_show, kernel/user_namespace.c).
-func (d *dumper) userByTask(n *node) bool {
-	if n.member.pid == 0 {
-		return false
+// usersByTask reads the maps of the user namespaces in which there is a task.
+func (d *dumper) usersByTask() error {
+	var users []*node
+	for _, n := range d.nodes {
+		if n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.member.pid != 0 {
+			users = append(users, n)
+		}
 	}
+	_, err := d.parallel(len(users), func(_ *reader, i int) { d.userByTask(users[i]) })
+	return err
+}
+
+// userByTask reads the maps of n through a task in it, whose files show them in
+// the caller's numbers (uid_m_show, kernel/user_namespace.c). Where the task is
+// gone, an agent will do it.
+func (d *dumper) userByTask(n *node) {
 	t, err := d.task(n.member)
 	if err != nil {
-		return false
+		return
 	}
 	defer t.Close()
 	if ref, err := t.Ref(nsfs.InUser); err != nil || ref != n.ref {
-		return false
+		return
 	}
 	uid, err1 := t.UIDMap()
 	gid, err2 := t.GIDMap()
 	setgroups, err3 := t.Setgroups()
 	if err1 != nil || err2 != nil || err3 != nil {
-		return false
+		return
 	}
-	d.users[n] = &userMaps{seen: true, uid: extents(uid), gid: extents(gid), setgroups: setgroups}
-	return true
+	n.maps = &userMaps{seen: true, uid: extents(uid), gid: extents(gid), setgroups: setgroups}
 }
 
 func extents(m []nsfs.Extent) []topology.Extent {
@@ -101,7 +110,7 @@ func (v *inside) userHole(n *node) error {
 		return err
 	}
 	m.setgroups = string(bytes.TrimSpace(b))
-	v.d.users[n] = m
+	n.maps = m
 	return nil
 }
 
@@ -148,7 +157,7 @@ func (d *dumper) mapsOf(n *node) *userMaps {
 		m.abs.uid, m.abs.gid = everyID, everyID
 		return m
 	}
-	m := d.users[n]
+	m := n.maps
 	if m == nil || m.done {
 		return m
 	}
