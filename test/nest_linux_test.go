@@ -43,7 +43,7 @@ func deepSpec() spec {
 					{Name: "three", New: []string{"user", "pid", "net", "ipc"}, Outside: 1, Count: 1000, Children: []spec{
 						{Name: "four", New: []string{"user", "pid", "uts", "cgroup"}, Outside: 0, Count: 10, Hostname: "four"},
 					}},
-					{Name: "sibling", New: []string{"pid", "ipc", "time"}, Offset: -60},
+					{Name: "sibling", New: []string{"pid", "ipc", "time"}, Offset: 60},
 				},
 			},
 			{

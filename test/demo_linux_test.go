@@ -1,0 +1,32 @@
+package test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDemo runs the demo as anyone who tries renest does first.
+func TestDemo(t *testing.T) {
+	out := strings.TrimSpace(renest(t, 0, "demo"))
+	if !strings.HasSuffix(out, "\nisomorphic") {
+		t.Errorf("the demo does not end with isomorphic:\n%s", out)
+	}
+	// listns(2) shows an ordinary user only what it is in: there /proc serves.
+	want := "/proc served"
+	if os.Geteuid() == 0 && haveListns() {
+		want = "listns served"
+	}
+	if !strings.Contains(out, want) {
+		t.Errorf("the demo does not say %q:\n%s", want, out)
+	}
+}
+
+// haveListns tells whether the kernel has listns(2): Linux 6.19.
+func haveListns() bool {
+	_, _, errno := unix.Syscall6(unix.SYS_LISTNS, 0, 0, 0, 0, 0, 0)
+	return !errors.Is(errno, unix.ENOSYS)
+}
