@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -19,21 +21,28 @@ type executor struct {
 	crew *agent.Crew
 	// agents has those of the plan, by number.
 	agents []*agent.Agent
-	// pending is a program that agent by is yet to run: steps are collected for
-	// as long as one agent makes them.
-	pending *agent.Program
-	by      int
-	// opens has the namespaces that an agent is in alone and has to take a
-	// descriptor of before it ends; fds the descriptors, in the agents' table.
+	// todo is what each agent does in the round at hand; busy, in which order
+	// the first step of each came.
+	todo map[int]*work
+	busy []int
+	// wanted has the namespaces of which a descriptor is wanted: somebody
+	// enters them, or keeps them. opens has those that an agent alone is in and
+	// is to open when it first acts; fds the descriptors, in the agents' table.
+	wanted map[*topology.Namespace]bool
 	opens  map[int][]opening
-	opener map[*topology.Namespace]int
 	fds    map[*topology.Namespace]*agent.Call
 	// inner is forked off the plan's innermost agent, to run commands in.
 	inner    *agent.Agent
 	commands bool
 	notes    []string
-	// dead are agents that were told to end.
-	dead []int
+	// ended are agents that were told to exit.
+	ended []int
+}
+
+// work is what one agent does in a round.
+type work struct {
+	program agent.Program
+	end     Op // OpExit or OpHold, where it is the agent's last
 }
 
 // opening is a descriptor to be opened: ns as the agent's link shows it.
@@ -47,44 +56,70 @@ func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 		plan:   plan,
 		crew:   crew,
 		agents: make([]*agent.Agent, plan.Agents),
+		todo:   map[int]*work{},
 		opens:  map[int][]opening{},
-		opener: map[*topology.Namespace]int{},
-		fds:    make(map[*topology.Namespace]*agent.Call, len(plan.Graph.Namespaces)),
+		wanted: map[*topology.Namespace]bool{},
+		fds:    map[*topology.Namespace]*agent.Call{},
 	}
 	e.agents[0] = crew.Root()
+	for _, n := range plan.Keep {
+		e.wanted[n] = true
+	}
+	for _, s := range plan.Steps {
+		if s.Op == OpJoin {
+			e.wanted[s.NS] = true
+		}
+	}
 	return e
 }
 
 // prepare makes the first agent fit to act: as root it lets go of the groups it
-// has from its maker, which processes in the tree are not to inherit.
+// has from its maker, which processes in the tree are not to inherit. It opens
+// the caller's namespaces that the plan enters.
 func (e *executor) prepare(ctx context.Context) error {
 	var p agent.Program
 	p.Call("setgroups", unix.SYS_SETGROUPS, agent.Int(0), agent.Int(0)).MayFail()
-	return e.crew.Root().Run(ctx, &p)
-}
-
-// run carries out every step.
-func (e *executor) run(ctx context.Context, progress func(done, total int)) error {
-	for i, s := range e.plan.Steps {
-		if err := e.step(ctx, s); err != nil {
-			return err
-		}
-		if progress != nil {
-			progress(i+1, len(e.plan.Steps))
+	for _, s := range e.plan.Steps {
+		if s.Op == OpJoin && s.NS.External && e.fds[s.NS] == nil {
+			e.open(&p, e.agents[0], opening{s.NS, topology.LinkOf(s.NS.Type)})
 		}
 	}
-	if err := e.flush(ctx); err != nil {
-		return err
+	return explain(e.agents[0].Run(ctx, &p))
+}
+
+// run carries out every step, round by round.
+func (e *executor) run(ctx context.Context, progress func(done, total int)) error {
+	done := 0
+	for _, round := range schedule(e.plan) {
+		for _, i := range round {
+			if err := e.step(e.plan.Steps[i]); err != nil {
+				return err
+			}
+		}
+		// A child that has nothing to do for a while still takes its
+		// descriptors now: others may enter what it is in.
+		for _, by := range slices.Sorted(maps.Keys(e.opens)) {
+			if e.agents[by].PID() != 0 {
+				e.program(by)
+			}
+		}
+		if err := e.flush(ctx); err != nil {
+			return err
+		}
+		if done += len(round); progress != nil {
+			progress(done, len(e.plan.Steps))
+		}
 	}
 	if e.commands && e.inner == nil {
 		e.inner = e.agents[e.plan.Innermost]
 	}
-	return e.awaitDead(ctx)
+	return e.awaitEnded(ctx)
 }
 
-// awaitDead waits until what was to die has died.
-func (e *executor) awaitDead(ctx context.Context) error {
-	for _, by := range e.dead {
+// awaitEnded waits until agents that were told to end are gone, and the pid
+// namespaces with them whose init they were.
+func (e *executor) awaitEnded(ctx context.Context) error {
+	for _, by := range e.ended {
 		if err := e.agents[by].Gone(ctx); err != nil {
 			return err
 		}
@@ -92,144 +127,119 @@ func (e *executor) awaitDead(ctx context.Context) error {
 	return nil
 }
 
-func (e *executor) step(ctx context.Context, s Step) error {
+func (e *executor) step(s Step) error {
 	switch s.Op {
 	case OpFork:
-		return e.fork(ctx, s)
+		e.fork(s)
 	case OpUnshare:
-		return e.unshare(ctx, s)
+		e.unshare(s)
 	case OpMap:
-		return e.writeMaps(ctx, s)
+		e.writeMaps(s)
 	case OpIDs:
-		return e.ids(ctx, s)
+		e.ids(s)
 	case OpName:
-		return e.name(ctx, s)
+		e.name(s)
 	case OpClock:
-		return e.clock(ctx, s)
+		e.clock(s)
 	case OpCgroup:
-		return e.cgroup(ctx, s)
+		e.cgroup(s)
 	case OpJoin:
-		return e.join(ctx, s)
+		e.join(s)
 	case OpExit, OpHold:
-		return e.end(ctx, s)
-	}
-	return fmt.Errorf("unknown step %q", s.Op)
-}
-
-// program returns the program that agent by will run next. What another was to
-// run before is run now.
-func (e *executor) program(ctx context.Context, by int) (*agent.Program, error) {
-	a := e.agents[by]
-	if e.pending == nil || e.by != by {
-		if err := e.flush(ctx); err != nil {
-			return nil, err
-		}
-		if err := a.Wait(ctx); err != nil {
-			return nil, err
-		}
-		e.pending, e.by = new(agent.Program), by
-	}
-	for _, o := range e.opens[by] {
-		e.fds[o.ns] = e.pending.Call("open "+o.ns.Name(), unix.SYS_OPENAT,
-			agent.Int(a.Dir()), agent.String("ns/"+o.link.String()), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
-	}
-	delete(e.opens, by)
-	return e.pending, nil
-}
-
-// flush runs what is pending.
-func (e *executor) flush(ctx context.Context) error {
-	if e.pending == nil {
-		return nil
-	}
-	p := e.pending
-	e.pending = nil
-	if err := e.agents[e.by].Run(ctx, p); err != nil {
-		return explain(err)
+		e.end(s)
+	default:
+		return fmt.Errorf("unknown step %q", s.Op)
 	}
 	return nil
 }
 
-// open has the descriptor of n opened by agent by, when that next does
-// something.
-func (e *executor) open(n *topology.Namespace, by int, link topology.Link) {
-	e.opens[by] = append(e.opens[by], opening{n, link})
-	e.opener[n] = by
+// program returns what agent by does in this round, to be added to.
+func (e *executor) program(by int) *agent.Program {
+	w := e.todo[by]
+	if w == nil {
+		w = new(work)
+		e.todo[by] = w
+		e.busy = append(e.busy, by)
+	}
+	for _, o := range e.opens[by] {
+		e.open(&w.program, e.agents[by], o)
+	}
+	delete(e.opens, by)
+	return &w.program
 }
 
-// fd returns the number of n's descriptor in the agents' table.
-func (e *executor) fd(ctx context.Context, n *topology.Namespace) (int, error) {
-	if n.External {
-		if _, ok := e.opener[n]; !ok {
-			e.open(n, 0, topology.LinkOf(n.Type))
-		}
-	}
-	by, ok := e.opener[n]
-	if !ok {
-		return 0, fmt.Errorf("%s is entered before it was made", n.Name())
-	}
-	if len(e.opens[by]) > 0 {
-		if err := e.flush(ctx); err != nil {
-			return 0, err
-		}
-		if _, err := e.program(ctx, by); err != nil {
-			return 0, err
-		}
-	}
-	if err := e.flush(ctx); err != nil {
-		return 0, err
-	}
-	return e.fds[n].Value(), nil
+// open adds the opening of a namespace that the agent is in.
+func (e *executor) open(p *agent.Program, a *agent.Agent, o opening) {
+	e.fds[o.ns] = p.Call("open "+o.ns.Name(), unix.SYS_OPENAT,
+		agent.Int(a.Dir()), agent.String("ns/"+o.link.String()), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
 }
 
-func (e *executor) fork(ctx context.Context, s Step) error {
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
+// flush has all agents do what they have to in this round, and waits for them.
+// The error is that of the first that failed, in the order of the plan.
+func (e *executor) flush(ctx context.Context) error {
+	var started []int
+	var first error
+	for _, by := range e.busy {
+		if first = e.start(ctx, by); first != nil {
+			break
+		}
+		started = append(started, by)
 	}
+	for _, by := range started {
+		if err := e.agents[by].Wait(ctx); err != nil && first == nil {
+			first = err
+		}
+	}
+	clear(e.todo)
+	e.busy = e.busy[:0]
+	return explain(first)
+}
+
+func (e *executor) start(ctx context.Context, by int) error {
+	a, w := e.agents[by], e.todo[by]
+	switch w.end {
+	case OpExit:
+		e.ended = append(e.ended, by)
+		return a.StartExit(ctx, &w.program)
+	case OpHold:
+		return a.StartHold(ctx, &w.program)
+	}
+	return a.Start(ctx, &w.program)
+}
+
+func (e *executor) fork(s Step) {
 	what := "fork"
 	if len(s.Creates) > 0 {
 		what = "create " + names(s.Creates)
 	}
-	e.agents[s.New] = p.Fork(e.crew, what, agent.ForkOptions{Flags: flags(s.Creates)})
+	e.agents[s.New] = e.program(s.By).Fork(e.crew, what, agent.ForkOptions{Flags: flags(s.Creates)})
 	for _, n := range s.Creates {
-		e.open(n, s.New, topology.LinkOf(n.Type))
+		if e.wanted[n] {
+			e.opens[s.New] = append(e.opens[s.New], opening{n, topology.LinkOf(n.Type)})
+		}
 	}
-	return nil
 }
 
-func (e *executor) unshare(ctx context.Context, s Step) error {
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
+func (e *executor) unshare(s Step) {
+	p := e.program(s.By)
 	p.Call("create "+names(s.Creates), unix.SYS_UNSHARE, agent.Int(flags(s.Creates)))
 	for _, n := range s.Creates {
 		switch n.Type {
 		case topology.PID: // unborn: cannot be opened before Linux 7.1
 		case topology.Time:
-			e.open(n, s.By, topology.TimeForChildren)
+			e.open(p, e.agents[s.By], opening{n, topology.TimeForChildren})
 		default:
-			e.open(n, s.By, topology.LinkOf(n.Type))
+			e.open(p, e.agents[s.By], opening{n, topology.LinkOf(n.Type)})
 		}
 	}
-	return nil
 }
 
-func (e *executor) join(ctx context.Context, s Step) error {
-	fd, err := e.fd(ctx, s.NS)
-	if err != nil {
-		return err
-	}
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
-	p.Call("enter "+s.NS.Name(), unix.SYS_SETNS, agent.Int(fd), agent.Int(cloneFlag(s.NS.Type)))
+func (e *executor) join(s Step) {
+	p := e.program(s.By)
+	p.Call("enter "+s.NS.Name(), unix.SYS_SETNS, agent.Int(e.fds[s.NS].Value()), agent.Int(cloneFlag(s.NS.Type)))
 	if s.NS.Type == topology.User {
 		dumpable(p)
 	}
-	return nil
 }
 
 // dumpable makes an agent's files in /proc its own again. The kernel gives them
@@ -239,27 +249,12 @@ func dumpable(p *agent.Program) {
 }
 
 // end lets an agent go, or stay for good.
-func (e *executor) end(ctx context.Context, s Step) error {
+func (e *executor) end(s Step) {
+	p := e.program(s.By)
+	e.todo[s.By].end = s.Op
 	if e.commands && s.By == e.plan.Innermost {
-		if err := e.flush(ctx); err != nil {
-			return err
-		}
-		var err error
-		if e.inner, err = e.agents[s.By].Fork(ctx, "fork", agent.ForkOptions{}); err != nil {
-			return err
-		}
+		e.inner = p.Fork(e.crew, "fork", agent.ForkOptions{})
 	}
-	if _, err := e.program(ctx, s.By); err != nil { // takes its descriptors
-		return err
-	}
-	if err := e.flush(ctx); err != nil {
-		return err
-	}
-	if s.Op == OpHold {
-		return explain(e.agents[s.By].Hold(ctx))
-	}
-	e.dead = append(e.dead, s.By)
-	return explain(e.agents[s.By].Exit(ctx))
 }
 
 // flags returns the CLONE_NEW* bits that create the given namespaces.
@@ -300,13 +295,10 @@ func (e *executor) procFile(fd int) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", e.crew.Guardian().PID(), fd)
 }
 
-// inode asks the kernel for the number of a namespace that was made.
+// inode asks the kernel for the number of a namespace that a descriptor was
+// taken of.
 func (e *executor) inode(n *topology.Namespace) (uint64, error) {
-	call := e.fds[n]
-	if call == nil {
-		return 0, nil // unborn
-	}
-	link, err := os.Readlink(e.procFile(call.Value()))
+	link, err := os.Readlink(e.procFile(e.fds[n].Value()))
 	if err != nil {
 		return 0, err
 	}

@@ -81,7 +81,7 @@ func (p *planner) finish() {
 	nss := p.plan.Graph.Namespaces
 	for i := len(nss) - 1; i >= 0; i-- { // a parent's death is its children's
 		if n := nss[i]; p.inits[n] != nil && !lives(n) {
-			p.step(Step{Op: OpExit, By: p.inits[n].number, Why: n.Name() + " was dead"})
+			p.step(Step{Op: OpExit, By: p.inits[n].number, NS: n, Why: n.Name() + " was dead"})
 		}
 	}
 	for _, n := range nss {

@@ -112,7 +112,7 @@ func (s Step) String() string {
 	case OpUnshare:
 		return fmt.Sprintf("%s unshares into new %s", who, names(s.Creates))
 	case OpMap:
-		return fmt.Sprintf("%s writes the maps of %s: %s", who, s.NS.Name(), maps(s.NS.User))
+		return fmt.Sprintf("%s writes the maps of %s: %s", who, s.NS.Name(), mapText(s.NS.User))
 	case OpIDs:
 		return fmt.Sprintf("%s becomes uid %d, gid %d", who, s.UID, s.GID)
 	case OpName:
@@ -139,7 +139,7 @@ func names(list []*topology.Namespace) string {
 	return strings.Join(out, " ")
 }
 
-func maps(u *topology.UserState) string {
+func mapText(u *topology.UserState) string {
 	if u == nil || len(u.UIDMap)+len(u.GIDMap) == 0 {
 		return "none"
 	}

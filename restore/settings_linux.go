@@ -1,7 +1,6 @@
 package restore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,19 +23,8 @@ func write(p *agent.Program, what string, target *agent.Agent, name, content str
 	p.Call(what, unix.SYS_CLOSE, fd.Ret())
 }
 
-func (e *executor) writeMaps(ctx context.Context, s Step) error {
-	if err := e.flush(ctx); err != nil { // the fork, after which Dir is known
-		return err
-	}
-	target := e.agents[s.New]
-	if err := target.Wait(ctx); err != nil {
-		return err
-	}
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
-	u := s.NS.User
+func (e *executor) writeMaps(s Step) {
+	p, target, u := e.program(s.By), e.agents[s.New], s.NS.User
 	if u.Setgroups == "deny" { // before gid_map, where only that may be written
 		write(p, "deny setgroups in "+s.NS.Name(), target, "setgroups", "deny")
 	}
@@ -46,14 +34,10 @@ func (e *executor) writeMaps(ctx context.Context, s Step) error {
 	if len(u.GIDMap) > 0 {
 		write(p, "write gid_map of "+s.NS.Name(), target, "gid_map", topology.FormatIDMap(u.GIDMap))
 	}
-	return nil
 }
 
-func (e *executor) ids(ctx context.Context, s Step) error {
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
+func (e *executor) ids(s Step) {
+	p := e.program(s.By)
 	if s.UID != 0 {
 		// Or else the capabilities go with the 0: setuid(2) in capabilities(7).
 		p.Call("prctl PR_SET_SECUREBITS", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(secbitNoSetuidFixup))
@@ -62,48 +46,32 @@ func (e *executor) ids(ctx context.Context, s Step) error {
 	p.Call(what, unix.SYS_SETRESGID, agent.Int(s.GID), agent.Int(s.GID), agent.Int(s.GID))
 	p.Call(what, unix.SYS_SETRESUID, agent.Int(s.UID), agent.Int(s.UID), agent.Int(s.UID))
 	dumpable(p)
-	return nil
 }
 
 // secbitNoSetuidFixup is SECBIT_NO_SETUID_FIXUP of linux/securebits.h.
 const secbitNoSetuidFixup = 1 << 2
 
-func (e *executor) name(ctx context.Context, s Step) error {
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
+func (e *executor) name(s Step) {
+	p := e.program(s.By)
 	u := s.NS.UTS
 	p.Call("name "+s.NS.Name(), unix.SYS_SETHOSTNAME, agent.String(u.NodeName), agent.Int(len(u.NodeName)))
 	p.Call("name "+s.NS.Name(), unix.SYS_SETDOMAINNAME, agent.String(u.DomainName), agent.Int(len(u.DomainName)))
-	return nil
 }
 
-func (e *executor) clock(ctx context.Context, s Step) error {
-	p, err := e.program(ctx, s.By)
-	if err != nil {
-		return err
-	}
+func (e *executor) clock(s Step) {
+	p := e.program(s.By)
 	t := s.NS.Time
 	write(p, "set the clocks of "+s.NS.Name(), e.agents[s.By], "timens_offsets", fmt.Sprintf(
 		"monotonic %d %d\nboottime %d %d\n", t.Monotonic.Sec, t.Monotonic.Nsec, t.Boottime.Sec, t.Boottime.Nsec))
-	return nil
 }
 
 // cgroup moves an agent to the cgroup that a cgroup namespace was rooted at,
-// where this host has it. Nothing is created for an image.
-func (e *executor) cgroup(ctx context.Context, s Step) error {
-	if err := e.flush(ctx); err != nil {
-		return err
-	}
-	a := e.agents[s.By]
-	if err := a.Wait(ctx); err != nil {
-		return err
-	}
-	if err := joinCgroup(s.NS.Cgroup.Root, a.PID()); err != nil {
+// where this host has it, before the round in which it goes on. Nothing is
+// created for an image.
+func (e *executor) cgroup(s Step) {
+	if err := joinCgroup(s.NS.Cgroup.Root, e.agents[s.By].PID()); err != nil {
 		e.notes = append(e.notes, fmt.Sprintf("%s: rooted at the caller's own cgroup: %v", s.NS.Name(), err))
 	}
-	return nil
 }
 
 // joinCgroup moves a process into a cgroup of the unified hierarchy. The path

@@ -13,45 +13,76 @@ import (
 
 // verify dumps what was made, and compares.
 func (s *Standing) verify(ctx context.Context) error {
-	inodes, err := s.inodes()
-	if err != nil {
-		return fmt.Errorf("look at what was made: %w", err)
-	}
-	if err := s.e.closeHidden(ctx); err != nil {
+	if err := s.closeUnkept(ctx); err != nil {
 		return err
 	}
+	var err error
 	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), s.o.Dump); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
 	}
-	index := s.Live.Index()
-	live := map[*topology.Namespace]*topology.Namespace{}
-	for n, ino := range inodes {
-		live[n] = index.Lookup(n.Type, ino)
-		if live[n] != nil {
-			forget(n, live[n])
-		}
+	live, err := s.find()
+	if err != nil {
+		return fmt.Errorf("look at what was made: %w", err)
+	}
+	for n, l := range live {
+		forget(n, l)
 	}
 	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{}); err != nil {
 		return fmt.Errorf("what was made is not what the image has: %w", err)
 	}
-	s.bind(inodes, live)
+	s.bind(live)
 	return nil
 }
 
-// inodes returns the number of every namespace that was made and can be asked
-// for it.
-func (s *Standing) inodes() (map[*topology.Namespace]uint64, error) {
-	list := map[*topology.Namespace]uint64{}
-	for _, n := range s.plan.Made() {
+// closeUnkept lets go of the descriptors that are wanted no more, so that what
+// is verified is kept by what will keep it.
+func (s *Standing) closeUnkept(ctx context.Context) error {
+	keep := map[*topology.Namespace]bool{}
+	for _, n := range s.plan.Keep {
+		keep[n] = true
+	}
+	var p agent.Program
+	for _, n := range s.plan.Graph.Namespaces {
+		if fd := s.e.fds[n]; fd != nil && !keep[n] {
+			p.Call("close "+n.Name(), unix.SYS_CLOSE, agent.Int(fd.Value()))
+		}
+	}
+	return s.e.agents[0].Run(ctx, &p)
+}
+
+// find returns which live namespace stands for each of the image: where a holder
+// is in it, the one that the dump saw that process in, and else the one that
+// the keeper has a descriptor of.
+func (s *Standing) find() (map[*topology.Namespace]*topology.Namespace, error) {
+	tasks := map[int]*topology.Task{}
+	for _, t := range s.Live.Tasks {
+		if t.TID == t.PID {
+			tasks[t.PID] = t
+		}
+	}
+	live := map[*topology.Namespace]*topology.Namespace{}
+	for _, h := range s.plan.Holders {
+		t := tasks[s.e.agents[h.Agent].PID()]
+		if t == nil {
+			return nil, fmt.Errorf("holder %d is not there", s.e.agents[h.Agent].PID())
+		}
+		for l, n := range h.In {
+			if n != nil && !n.External && t.Namespaces[l] != nil {
+				live[n] = t.Namespaces[l]
+			}
+		}
+	}
+	index := s.Live.Index()
+	for _, n := range s.plan.Keep {
 		ino, err := s.e.inode(n)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Name(), err)
 		}
-		if ino != 0 {
-			list[n] = ino
+		if live[n] = index.Lookup(n.Type, ino); live[n] == nil {
+			return nil, fmt.Errorf("%s is not there", n.Name())
 		}
 	}
-	return list, nil
+	return live, nil
 }
 
 // forget drops from live what the image does not know of n, so that it is not
@@ -66,7 +97,7 @@ func forget(n, live *topology.Namespace) {
 }
 
 // bind says where each namespace is to be found.
-func (s *Standing) bind(inodes map[*topology.Namespace]uint64, live map[*topology.Namespace]*topology.Namespace) {
+func (s *Standing) bind(live map[*topology.Namespace]*topology.Namespace) {
 	holder := map[*topology.Namespace]int{}
 	for _, h := range s.plan.Holders {
 		pid := s.e.agents[h.Agent].PID()
@@ -78,30 +109,16 @@ func (s *Standing) bind(inodes map[*topology.Namespace]uint64, live map[*topolog
 	}
 	for _, n := range s.plan.Made() {
 		b := Binding{Image: n.Name(), PID: holder[n]}
-		if ino := inodes[n]; ino != 0 {
-			b.Live = (&topology.Namespace{Type: n.Type, Ino: ino}).Name()
-		}
 		if l := live[n]; l != nil {
-			b.NSID = l.ID
+			b.Live, b.NSID = l.Name(), l.ID
 		}
 		switch {
 		case b.PID != 0:
 			b.Path = fmt.Sprintf("/proc/%d/ns/%s", b.PID, n.Type)
-		case n.State != topology.Hidden && s.e.fds[n] != nil:
+		case live[n] != nil:
 			b.PID = s.crew.Guardian().PID()
 			b.Path = s.e.procFile(s.e.fds[n].Value())
 		}
 		s.Bindings = append(s.Bindings, b)
 	}
-}
-
-// closeHidden lets go of the namespaces that nothing but an edge is to lead to.
-func (e *executor) closeHidden(ctx context.Context) error {
-	var p agent.Program
-	for _, n := range e.plan.Graph.Namespaces {
-		if n.State == topology.Hidden && !n.External && e.fds[n] != nil {
-			p.Call("close "+n.Name(), unix.SYS_CLOSE, agent.Int(e.fds[n].Value()))
-		}
-	}
-	return e.agents[0].Run(ctx, &p)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -23,6 +22,7 @@ type Agent struct {
 	run  *Program
 	off  uintptr // of run in the arena
 	size uintptr
+	last bool // run is its last
 	gone bool
 }
 
@@ -92,7 +92,7 @@ func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
 	if len(p.calls) > 0 {
 		first = addr(off)
 	}
-	a.run, a.off, a.size = p, off, size
+	a.run, a.off, a.size, a.last = p, off, size, end != nil
 	a.slot.wait.then(first)
 	a.slot.state.Store(running)
 	return a.ring()
@@ -120,6 +120,7 @@ func (a *Agent) Wait(ctx context.Context) error {
 	p := a.run
 	a.run = nil
 	err := p.collect(a.crew.arena)
+	a.gone = a.last && err == nil
 	for _, c := range p.calls {
 		if c.child == nil || c.ret <= 0 {
 			continue
@@ -184,9 +185,18 @@ func (a *Agent) Fork(ctx context.Context, what string, o ForkOptions) (*Agent, e
 	return child, nil
 }
 
-// Exit ends the agent, without waiting for that.
+// Exit ends the agent, without waiting until it is gone.
 func (a *Agent) Exit(ctx context.Context) error {
-	return a.end(ctx, new(Program), &a.crew.shared.exit)
+	if err := a.StartExit(ctx, new(Program)); err != nil {
+		return err
+	}
+	return a.Wait(ctx)
+}
+
+// StartExit is Start of p as the last program: the agent exits when it is done.
+// Where p fails, it does not.
+func (a *Agent) StartExit(ctx context.Context, p *Program) error {
+	return a.startLast(ctx, p, &a.crew.shared.exit)
 }
 
 // Gone waits until an agent that was told to exit is no process any more, nor a
@@ -213,27 +223,29 @@ func (a *Agent) Gone(ctx context.Context) error {
 // descriptors, drops the shared memory, and pauses for ever. As the init of a
 // pid namespace it reaps what it inherits, for agents ignore SIGCHLD.
 func (a *Agent) Hold(ctx context.Context) error {
-	var p Program
-	p.Call("close_range", unix.SYS_CLOSE_RANGE, Int(0), Int(uint32(math.MaxUint32)), Int(unix.CLOSE_RANGE_UNSHARE))
-	return a.end(ctx, &p, &a.crew.shared.hold)
+	if err := a.StartHold(ctx, new(Program)); err != nil {
+		return err
+	}
+	return a.Wait(ctx)
 }
 
-// end runs p and leaves the agent at the record last.
-func (a *Agent) end(ctx context.Context, p *Program, last *op) error {
+// StartHold is Start of p as the last program: the agent holds when it is done.
+// Where p fails, it does not.
+func (a *Agent) StartHold(ctx context.Context, p *Program) error {
+	return a.startLast(ctx, p, &a.crew.shared.close)
+}
+
+// startLast starts p and leaves the agent at the record last.
+func (a *Agent) startLast(ctx context.Context, p *Program, last *op) error {
 	if err := a.Wait(ctx); err != nil {
 		return err
 	}
 	var q Program
+	q.append(p)
 	if dir := a.Dir(); dir >= 0 {
 		q.Call("close", unix.SYS_CLOSE, Int(dir)).MayFail()
 	}
-	q.append(p)
-	if err := a.start(ctx, &q, last); err != nil {
-		return err
-	}
-	err := a.Wait(ctx)
-	a.gone = err == nil
-	return err
+	return a.start(ctx, &q, last)
 }
 
 // init fills the slot of an agent that is about to be forked.

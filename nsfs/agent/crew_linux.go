@@ -51,6 +51,7 @@ type shared struct {
 	args   [88]byte  // struct clone_args
 	exit   op
 	hold   op
+	close  op    // close all descriptors, and hold
 	group  op    // the first agent's: lead a process group
 	read   op    // the guardian's
 	boot   [6]op // the guardian's
@@ -195,6 +196,8 @@ func (c *Crew) prepare(files int) error {
 	ar.set(&s.exit, unix.SYS_EXIT_GROUP, 0)
 	s.exit.then(addrOf(ar, &s.exit))
 	s.hold.nr = -1
+	ar.set(&s.close, unix.SYS_CLOSE_RANGE, 0, math.MaxUint32, unix.CLOSE_RANGE_UNSHARE)
+	s.close.then(addrOf(ar, &s.hold))
 	return nil
 }
 
