@@ -5,10 +5,6 @@ package dump
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,7 +13,6 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
-	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/topology"
 )
 
@@ -161,79 +156,6 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// TestDead has a pid namespace whose init is gone, held by a descriptor, and the
-// parent of it, dead as well and held by nothing but its child.
-func TestDead(t *testing.T) {
-	asUser(t)
-	root := nest(t)
-	user := fork(t, root, nsfs.User)
-	p1 := fork(t, user, nsfs.PID)
-	p2 := fork(t, p1, nsfs.PID)
-	openNS(t, root, p2, nsfs.InPID)
-	exit(t, p2)
-	exit(t, p1)
-	g := tree(t, root.PID())
-	wantComplete(t, g)
-	ps := own(g, topology.PID)
-	if len(ps) != 2 || ps[0].State != topology.Dead || ps[1].State != topology.Dead {
-		t.Fatalf("pid namespaces: %+v", ps)
-	}
-	if ps[1].Parent != ps[0] && ps[0].Parent != ps[1] {
-		t.Error("neither is the parent of the other")
-	}
-}
-
-// TestDeadAlone has a dead pid namespace that nothing but a descriptor leads to:
-// no child of it says that it has lived.
-func TestDeadAlone(t *testing.T) {
-	asUser(t)
-	root := nest(t)
-	p := fork(t, fork(t, root, nsfs.User), nsfs.PID)
-	openNS(t, root, p, nsfs.InPID)
-	exit(t, p)
-	g := tree(t, root.PID())
-	wantComplete(t, g)
-	if ps := own(g, topology.PID); len(ps) != 1 || ps[0].State != topology.Dead {
-		t.Fatalf("pid namespaces: %+v", ps)
-	}
-}
-
-// TestUnborn has a pid namespace that a task's children are to be in, and one that
-// nothing but a descriptor of this process leads to.
-func TestUnborn(t *testing.T) {
-	asUser(t)
-	p := testProc(t)
-	require.That(t, "pidfd-namespaces", nsfs.HavePIDFDNamespaces(p))
-	root := nest(t)
-	a := fork(t, root, nsfs.User)
-	call(t, a, "unshare", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWPID))
-	g := tree(t, root.PID())
-	wantComplete(t, g)
-	ps := own(g, topology.PID)
-	if len(ps) != 1 || ps[0].State != topology.Unborn || !slices.Equal(pins(ps[0]), []topology.PinKind{topology.PinPIDForChildren}) {
-		t.Fatalf("pid namespaces: %+v", ps)
-	}
-	task, err := p.Task(a.PID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer task.Close()
-	ns, err := task.OpenByPIDFD(nsfs.PIDForChildren)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ns.Close()
-	exit(t, a)
-	ref, err := ns.Ref()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := tree(t, os.Getpid()).Index().Lookup(topology.PID, ref.Ino)
-	if n == nil || n.State != topology.Unborn || !slices.Equal(pins(n), []topology.PinKind{topology.PinFD}) {
-		t.Errorf("held by the descriptor: %+v", n)
-	}
-}
-
 // TestGuest enters a tree's pid namespace from outside: a task that dies with the
 // tree belongs to it.
 func TestGuest(t *testing.T) {
@@ -256,174 +178,6 @@ func TestGuest(t *testing.T) {
 	}
 	if len(own(g, topology.IPC)) != 1 {
 		t.Error("the guest's ipc namespace is missing")
-	}
-}
-
-func TestBindMounts(t *testing.T) {
-	asUser(t)
-	root := nest(t)
-	a := fork(t, root, nsfs.User|nsfs.Mnt)
-	b := fork(t, a, nsfs.Net)
-	var p agent.Program
-	at := agent.Int(unix.AT_FDCWD)
-	p.Call("mount tmpfs", unix.SYS_MOUNT, agent.String("none"), agent.String("/tmp"), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
-	p.Call("mknod", unix.SYS_MKNODAT, at, agent.String("/tmp/a b"), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
-	p.Call("bind", unix.SYS_MOUNT, agent.String("/proc/"+strconv.Itoa(b.PID())+"/ns/net"), agent.String("/tmp/a b"), agent.Int(0),
-		agent.Int(unix.MS_BIND), agent.Int(0))
-	if err := a.Run(t.Context(), &p); err != nil {
-		t.Fatal(err)
-	}
-	exit(t, b)
-	g := tree(t, root.PID())
-	wantComplete(t, g)
-	nets, mnts := own(g, topology.Net), own(g, topology.Mnt)
-	if len(nets) != 1 || len(mnts) != 1 {
-		t.Fatalf("%d net, %d mnt namespaces", len(nets), len(mnts))
-	}
-	want := topology.Pin{Kind: topology.PinBind, Path: "/tmp/a b", Mnt: mnts[0]}
-	if len(nets[0].Pins) != 1 || nets[0].Pins[0] != want {
-		t.Errorf("pins %+v, want %+v", nets[0].Pins, want)
-	}
-}
-
-func TestCgroup(t *testing.T) {
-	asUser(t)
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, ok := unifiedPath(b)
-	if !ok {
-		require.That(t, "cgroup2", errors.New("no hierarchy"))
-	}
-	root := nest(t)
-	fork(t, root, nsfs.User|nsfs.Cgroup)
-	g := tree(t, root.PID())
-	wantComplete(t, g)
-	if c := own(g, topology.Cgroup); len(c) != 1 || c[0].Cgroup == nil || c[0].Cgroup.Root != want {
-		t.Errorf("root %+v, want %s", c, want)
-	}
-}
-
-// TestCgroupWithoutTask has a cgroup namespace held by a descriptor, and rooted in
-// a cgroup where no task is.
-func TestCgroupWithoutTask(t *testing.T) {
-	require.Root(t)
-	mnt, err := testSelf(t).MountPoint("cgroup2")
-	if err == nil && mnt == "" {
-		err = errors.New("not mounted")
-	}
-	require.That(t, "cgroup2", err)
-	name := "renest-test-" + strconv.Itoa(os.Getpid())
-	dir := filepath.Join(mnt, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		eventually(t, "the cgroup is empty", func() bool { return os.Remove(dir) == nil })
-	})
-	root := nest(t)
-	a := fork(t, root, 0)
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(a.PID())), 0); err != nil {
-		t.Fatal(err)
-	}
-	b := fork(t, a, nsfs.Cgroup)
-	if err := os.WriteFile(filepath.Join(mnt, "cgroup.procs"), []byte(strconv.Itoa(b.PID())), 0); err != nil {
-		t.Fatal(err)
-	}
-	check := func(what string) {
-		t.Helper()
-		g := tree(t, root.PID())
-		wantComplete(t, g)
-		if c := own(g, topology.Cgroup); len(c) != 1 || c[0].Cgroup == nil || c[0].Cgroup.Root != "/"+name {
-			t.Errorf("%s: %+v, want /%s", what, c[0].Cgroup, name)
-		}
-	}
-	check("its task has left the root")
-	openNS(t, root, b, nsfs.InCgroup)
-	exit(t, b)
-	exit(t, a)
-	check("it has no task")
-}
-
-// TestThread has a thread with namespaces of its own.
-func TestThread(t *testing.T) {
-	require.Root(t)
-	tid, stop, done := make(chan int), make(chan struct{}), make(chan struct{})
-	onThread(func() {
-		defer close(done)
-		if err := unix.Unshare(unix.CLONE_NEWUTS | unix.CLONE_NEWNET); err != nil {
-			t.Error(err)
-		}
-		tid <- unix.Gettid()
-		<-stop
-	})
-	defer func() { close(stop); <-done }()
-	want := <-tid
-	g := tree(t, os.Getpid())
-	for _, task := range g.Tasks {
-		if task.TID != want {
-			continue
-		}
-		uts := task.Namespaces[topology.InUTS]
-		if task.PID != os.Getpid() || uts == nil || uts.External || uts.UTS == nil {
-			t.Errorf("thread %+v", task)
-		}
-		if got := uts.Pins; len(got) != 1 || got[0] != (topology.Pin{Kind: topology.PinThread, PID: os.Getpid(), TID: want}) {
-			t.Errorf("pins %+v", got)
-		}
-		return
-	}
-	t.Errorf("thread %d is not in it", want)
-}
-
-// onThread runs f on a thread of its own, which is not the leader and ends with f.
-func onThread(f func()) {
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != os.Getpid() {
-			f()
-			return // locked: the thread is not given back
-		}
-		defer runtime.UnlockOSThread()
-		done := make(chan struct{})
-		onThread(func() { defer close(done); f() })
-		<-done
-	}()
-}
-
-// TestInFlight has a namespace that nothing but a message in a socket holds, which
-// only listns(2) finds.
-func TestInFlight(t *testing.T) {
-	require.Root(t)
-	require.That(t, "listns", nsfs.HaveListns())
-	root := nest(t)
-	a := fork(t, root, nsfs.UTS)
-	ns, err := nsfs.Open("/proc/" + strconv.Itoa(a.PID()) + "/ns/uts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := ns.Ref()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(ns.FD()), nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	ns.Close()
-	exit(t, a)
-	g, err := All(t.Context(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := g.Index().Lookup(topology.UTS, ref.Ino); n == nil || len(n.Pins) != 0 {
-		t.Errorf("%s: %+v", ref, n)
 	}
 }
 

@@ -32,9 +32,11 @@ func (d *dumper) header() topology.Header {
 		h.Source = Listns.String()
 	}
 	h.Hostname, _ = os.Hostname()
-	if b, err := d.proc.ReadFile("sys/kernel/random/boot_id"); err == nil {
-		h.BootID = string(bytes.TrimSpace(b))
+	b, err := d.proc.ReadFile("sys/kernel/random/boot_id")
+	if err != nil {
+		d.miss.add("boot id", reason(err))
 	}
+	h.BootID = string(bytes.TrimSpace(b))
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		h.Kernel = unix.ByteSliceToString(u.Release[:])

@@ -42,8 +42,11 @@ type reader struct {
 	}
 }
 
-// scanAll reads every task.
+// scanAll reads every task. In a container those outside have no numbers.
 func (d *dumper) scanAll() error {
+	if n := d.own[nsfs.InPID]; n.ref.Ino != nsfs.InitPIDIno {
+		d.miss.add(n.ref.String(), "not the initial pid namespace: tasks outside it are not shown")
+	}
 	pids, err := d.proc.PIDs(nil)
 	if err != nil {
 		return fmt.Errorf("dump: %w", err)

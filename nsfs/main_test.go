@@ -19,6 +19,11 @@ import (
 // TestMain fails where a test leaves a descriptor open.
 func TestMain(m *testing.M) {
 	if mode := os.Getenv("NSFS_TEST_CHILD"); mode != "" {
+		if mode == "foreign" {
+			_, err := OpenProc()
+			fmt.Println(err)
+			os.Exit(0)
+		}
 		if mode == "unborn" {
 			runtime.LockOSThread() // the leader's namespaces are those that /proc shows first
 			if err := unix.Unshare(unix.CLONE_NEWPID); err != nil {
@@ -80,11 +85,7 @@ func childMode(t testing.TB, types Type, mode string) (pid, tid int) {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD="+mode)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(types), Pdeathsig: syscall.SIGKILL}
-	if types&User != 0 {
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
+	cmd.SysProcAttr = sysProcAttr(types)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -106,6 +107,15 @@ func childMode(t testing.TB, types Type, mode string) (pid, tid int) {
 		t.Fatalf("%v: %v", cmd.Args, err)
 	}
 	return cmd.Process.Pid, tid
+}
+
+func sysProcAttr(types Type) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: uintptr(types), Pdeathsig: syscall.SIGKILL}
+	if types&User != 0 {
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return attr
 }
 
 // asUser runs the test again as an ordinary user.

@@ -328,6 +328,19 @@ func TestOpenProcRefuses(t *testing.T) {
 	}
 }
 
+// TestForeignProc opens, in a pid namespace of its own, the procfs of its parent,
+// where another task has its number.
+func TestForeignProc(t *testing.T) {
+	asUser(t, "TestForeignProc")
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "NSFS_TEST_CHILD=foreign")
+	cmd.SysProcAttr = sysProcAttr(User | PID)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "belongs to another pid namespace") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestFeatures(t *testing.T) {
 	p := testProc(t)
 	for _, f := range []struct {

@@ -67,21 +67,44 @@ func (p *Proc) verify(path string) error {
 	if fs.Type != unix.PROC_SUPER_MAGIC || st.Ino != procRootIno {
 		return fmt.Errorf("%s is not a procfs (mount one: mount -t proc proc %s)", path, path)
 	}
-	self, err := p.Self()
-	if err == nil {
-		defer self.Close()
-		var s Status
-		// Kernels count the levels from the procfs's pid namespace down. One
-		// level is the caller's own; more are those of an ancestor's procfs.
-		if err = self.Status(&s); err == nil && len(s.NSPID) == 1 && s.PID == os.Getpid() {
-			p.limits, err = self.mountLimits(p.fd)
-			return err
-		}
+	// The link is the caller's number in the procfs's pid namespace, and is not
+	// there where it has none (proc_self_get_link, fs/proc/self.c).
+	var link [24]byte
+	n, err := readlinkat(p.fd, cstr("self\x00").ptr(), link[:])
+	if errors.Is(err, unix.ENOENT) {
+		return foreign(path)
 	}
-	if err == nil || errors.Is(err, ErrGone) {
-		return fmt.Errorf("the procfs at %s belongs to another pid namespace (mount the own one over it: mount -t proc proc %s)", path, path)
+	if err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
 	}
-	return fmt.Errorf("check %s: %w", path, err)
+	return p.verifySelf(path, string(link[:n]))
+}
+
+// verifySelf makes sure that the procfs's pid namespace is the caller's own: there
+// is one level from the one down to the other.
+func (p *Proc) verifySelf(path, number string) error {
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		return fmt.Errorf("check %s: self leads to %q", path, number)
+	}
+	self, err := p.Task(pid)
+	if err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	defer self.Close()
+	var s Status
+	if err := self.Status(&s); err != nil {
+		return fmt.Errorf("check %s: %w", path, err)
+	}
+	if len(s.NSPID) != 1 || pid != os.Getpid() {
+		return foreign(path)
+	}
+	p.limits, err = self.mountLimits(p.fd)
+	return err
+}
+
+func foreign(path string) error {
+	return fmt.Errorf("the procfs at %s belongs to another pid namespace (mount one's own over it: mount -t proc proc %s)", path, path)
 }
 
 // mountLimits reads the options of the mount that holds fd.

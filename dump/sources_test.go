@@ -1,0 +1,159 @@
+//go:build linux
+
+package dump
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/topology"
+)
+
+func TestBindMounts(t *testing.T) {
+	asUser(t)
+	root := nest(t)
+	a := fork(t, root, nsfs.User|nsfs.Mnt)
+	b := fork(t, a, nsfs.Net)
+	var p agent.Program
+	at := agent.Int(unix.AT_FDCWD)
+	p.Call("mount tmpfs", unix.SYS_MOUNT, agent.String("none"), agent.String("/tmp"), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
+	p.Call("mknod", unix.SYS_MKNODAT, at, agent.String("/tmp/a b"), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
+	p.Call("bind", unix.SYS_MOUNT, agent.String("/proc/"+strconv.Itoa(b.PID())+"/ns/net"), agent.String("/tmp/a b"), agent.Int(0),
+		agent.Int(unix.MS_BIND), agent.Int(0))
+	if err := a.Run(t.Context(), &p); err != nil {
+		t.Fatal(err)
+	}
+	exit(t, b)
+	g := tree(t, root.PID())
+	wantComplete(t, g)
+	nets, mnts := own(g, topology.Net), own(g, topology.Mnt)
+	if len(nets) != 1 || len(mnts) != 1 {
+		t.Fatalf("%d net, %d mnt namespaces", len(nets), len(mnts))
+	}
+	want := topology.Pin{Kind: topology.PinBind, Path: "/tmp/a b", Mnt: mnts[0]}
+	if len(nets[0].Pins) != 1 || nets[0].Pins[0] != want {
+		t.Errorf("pins %+v, want %+v", nets[0].Pins, want)
+	}
+}
+
+// TestThread has a thread with namespaces of its own.
+func TestThread(t *testing.T) {
+	require.Root(t)
+	tid, stop, done := make(chan int), make(chan struct{}), make(chan struct{})
+	onThread(func() {
+		defer close(done)
+		if err := unix.Unshare(unix.CLONE_NEWUTS | unix.CLONE_NEWNET); err != nil {
+			t.Error(err)
+		}
+		tid <- unix.Gettid()
+		<-stop
+	})
+	defer func() { close(stop); <-done }()
+	want := <-tid
+	g := tree(t, os.Getpid())
+	for _, task := range g.Tasks {
+		if task.TID != want {
+			continue
+		}
+		uts := task.Namespaces[topology.InUTS]
+		if task.PID != os.Getpid() || uts == nil || uts.External || uts.UTS == nil {
+			t.Errorf("thread %+v", task)
+		}
+		if got := uts.Pins; len(got) != 1 || got[0] != (topology.Pin{Kind: topology.PinThread, PID: os.Getpid(), TID: want}) {
+			t.Errorf("pins %+v", got)
+		}
+		return
+	}
+	t.Errorf("thread %d is not in it", want)
+}
+
+// onThread runs f on a thread of its own, which is not the leader and ends with f.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return // locked: the thread is not given back
+		}
+		defer runtime.UnlockOSThread()
+		done := make(chan struct{})
+		onThread(func() { defer close(done); f() })
+		<-done
+	}()
+}
+
+// TestInFlight has a namespace that nothing but a message in a socket holds, which
+// only listns(2) finds.
+func TestInFlight(t *testing.T) {
+	require.Root(t)
+	require.That(t, "listns", nsfs.HaveListns())
+	root := nest(t)
+	a := fork(t, root, nsfs.UTS)
+	ns, err := nsfs.Open("/proc/" + strconv.Itoa(a.PID()) + "/ns/uts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := ns.Ref()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(ns.FD()), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	ns.Close()
+	exit(t, a)
+	g, err := All(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := g.Index().Lookup(topology.UTS, ref.Ino); n == nil || len(n.Pins) != 0 {
+		t.Errorf("%s: %+v", ref, n)
+	}
+}
+
+// TestSourcesAgree dumps one tree by each source.
+func TestSourcesAgree(t *testing.T) {
+	require.Root(t)
+	require.That(t, "listns", nsfs.HaveListns())
+	root := nest(t)
+	fork(t, fork(t, root, nsfs.User|nsfs.UTS|nsfs.PID), nsfs.User|nsfs.PID|nsfs.Net|nsfs.Time)
+	var got [2][]string
+	for i, source := range []Source{Listns, Proc} {
+		g, err := Tree(t.Context(), root.PID(), Options{Source: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantComplete(t, g)
+		if g.Header.Source != source.String() {
+			t.Errorf("source %s", g.Header.Source)
+		}
+		for _, n := range g.Namespaces {
+			line := fmt.Sprint(n.Name(), n.ID, n.External, n.State)
+			if n.Owner != nil {
+				line += " of " + n.Owner.Name()
+			}
+			if n.Parent != nil {
+				line += " below " + n.Parent.Name()
+			}
+			got[i] = append(got[i], line)
+		}
+	}
+	if diff := cmp.Diff(got[0], got[1]); diff != "" {
+		t.Errorf("(-listns +proc):\n%s", diff)
+	}
+}
