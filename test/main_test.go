@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -44,7 +43,7 @@ func run(m *testing.M) (int, error) {
 	builds = &built{
 		dir: dir,
 		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
-			return suite.Build(context.Background(), dir)
+			return suite.Build(context.Background(), dir, suite.Module+"/...")
 		}),
 		programs: sync.OnceValues(func() (string, error) {
 			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))
@@ -111,11 +110,15 @@ func flags(limit time.Duration) []string {
 // failed.
 func settle(t *testing.T, pass *suite.Pass, b suite.Binary, code int, output string) {
 	t.Helper()
-	if err := pass.Read(t.Context(), b.Package, output); err != nil {
+	failed, err := pass.Read(t.Context(), b.Package, output)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if code != 0 {
-		t.Errorf("exit code %d:\n%s", code, strings.ReplaceAll(output, "\x16", "")) // test2json's marks
+		if failed == "" {
+			failed = output
+		}
+		t.Errorf("exit code %d:\n%s", code, failed)
 		return
 	}
 	t.Logf("%d passed, %d skipped", pass.Count(b.Package, "pass"), pass.Count(b.Package, "skip"))

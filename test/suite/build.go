@@ -35,10 +35,11 @@ func (b Binary) Name() string {
 	return strings.TrimPrefix(b.Package, Module+"/")
 }
 
-// Build compiles the tests of every package of the module into dir. They are
-// static, so that they run where there is no C library.
-func Build(ctx context.Context, dir string) ([]Binary, error) {
-	packages, err := packagesWithTests(ctx)
+// Build compiles the tests of the packages that patterns name, such as
+// Module+"/...", into dir. They are static, so that they run where there is no C
+// library.
+func Build(ctx context.Context, dir string, patterns ...string) ([]Binary, error) {
+	packages, err := packagesWithTests(ctx, patterns)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +66,8 @@ type testPackage struct {
 	Deps                  []string
 }
 
-func packagesWithTests(ctx context.Context) ([]testPackage, error) {
-	out, err := goTool(ctx, "list", "-test", "-json=Name,ImportPath,ForTest,Dir,Deps", Module+"/...")
+func packagesWithTests(ctx context.Context, patterns []string) ([]testPackage, error) {
+	out, err := goTool(ctx, append([]string{"list", "-test", "-json=Name,ImportPath,Dir,Deps"}, patterns...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -46,26 +46,39 @@ func NewPass(name string) *Pass { return &Pass{name, map[Test]Outcome{}} }
 
 // Collector gathers a pass from the events of its tests, in their order.
 type Collector struct {
+	// Failed is what the tests that failed had printed.
+	Failed strings.Builder
+
 	pass   *Pass
 	output map[Test][]string
 }
 
 // NewCollector returns a collector that adds to p.
-func NewCollector(p *Pass) *Collector { return &Collector{p, map[Test][]string{}} }
+func NewCollector(p *Pass) *Collector { return &Collector{pass: p, output: map[Test][]string{}} }
 
-// Add takes one event in.
+// Add takes one event in. An event without a test is its package's.
 func (c *Collector) Add(e Event) {
-	if e.Test == "" {
-		return
-	}
 	t := Test{e.Package, e.Test}
 	switch e.Action {
 	case "output":
 		c.output[t] = append(c.output[t], e.Output)
+		return
 	case "skip":
-		c.pass.Tests[t] = Outcome{e.Action, reason(c.output[t])}
+		c.end(t, Outcome{e.Action, reason(c.output[t])})
 	case "pass", "fail":
-		c.pass.Tests[t] = Outcome{Action: e.Action}
+		c.end(t, Outcome{Action: e.Action})
+	default:
+		return
+	}
+	if e.Action == "fail" {
+		c.Failed.WriteString(strings.Join(c.output[t], ""))
+	}
+	delete(c.output, t)
+}
+
+func (c *Collector) end(t Test, o Outcome) {
+	if t.Name != "" {
+		c.pass.Tests[t] = o
 	}
 }
 
@@ -113,26 +126,22 @@ func (t Test) compare(u Test) int {
 	return cmp.Or(strings.Compare(t.Package, u.Package), strings.Compare(t.Name, u.Name))
 }
 
-// Read adds to p what the tests of pkg printed under -test.v=test2json.
-func (p *Pass) Read(ctx context.Context, pkg, output string) error {
+// Read adds to p what the tests of pkg printed under -test.v=test2json, and
+// returns what the tests that failed had printed.
+func (p *Pass) Read(ctx context.Context, pkg, output string) (failed string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "tool", "test2json", "-p", pkg)
 	cmd.Stdin = strings.NewReader(output)
 	events, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("go tool test2json: %w", err)
+		return "", fmt.Errorf("go tool test2json: %w", err)
 	}
-	return p.ReadEvents(bytes.NewReader(events))
-}
-
-// ReadEvents adds to p what a stream of events says.
-func (p *Pass) ReadEvents(r io.Reader) error {
 	c := NewCollector(p)
-	for dec := json.NewDecoder(r); ; {
+	for dec := json.NewDecoder(bytes.NewReader(events)); ; {
 		var e Event
 		if err := dec.Decode(&e); errors.Is(err, io.EOF) {
-			return nil
+			return c.Failed.String(), nil
 		} else if err != nil {
-			return fmt.Errorf("events of tests: %w", err)
+			return "", fmt.Errorf("events of tests: %w", err)
 		}
 		c.Add(e)
 	}

@@ -31,8 +31,12 @@ func TestPassRead(t *testing.T) {
 ^FAIL
 `, "^", "\x16")
 	got := suite.NewPass("p")
-	if err := got.Read(t.Context(), "x/y", output); err != nil {
+	failed, err := got.Read(t.Context(), "x/y", output)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(failed, "c_test.go:9: broken\n") || strings.Contains(failed, "b_test.go") {
+		t.Errorf("what failed tests printed: %q", failed)
 	}
 	want := &suite.Pass{Name: "p", Tests: map[suite.Test]suite.Outcome{
 		{Package: "x/y", Name: "TestA"}:     {Action: "pass"},
