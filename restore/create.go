@@ -15,7 +15,12 @@ func (p *planner) create(n *topology.Namespace) {
 	p.create(n.Owner)
 	switch n.Type {
 	case topology.User:
-		p.createUser(n)
+		p.underway[n] = true
+		pid := p.partner(n)
+		if pid != nil {
+			p.create(pid.Parent)
+		}
+		p.createUser(n, pid)
 	case topology.PID:
 		p.create(n.Parent)
 		if !p.made[n] { // its owner may have come with it
@@ -26,13 +31,11 @@ func (p *planner) create(n *topology.Namespace) {
 	}
 }
 
-// createUser plans a user namespace, together with a pid namespace that it owns
-// where one clone3 can make both: that is what a container is.
-func (p *planner) createUser(n *topology.Namespace) {
-	pid := p.partner(n)
+// createUser plans a user namespace, together with pid, a pid namespace that it
+// owns, where one clone3 can make both: that is what a container is.
+func (p *planner) createUser(n, pid *topology.Namespace) {
 	var by *actor
 	if pid != nil {
-		p.create(pid.Parent)
 		by = p.spawner(n.Parent, n, pid)
 	} else {
 		by = p.users[n.Parent]
@@ -50,6 +53,19 @@ func (p *planner) createUser(n *topology.Namespace) {
 	p.takeIDs(a)
 	p.nameUTS(a)
 	p.stay(a)
+}
+
+// createBare plans a user namespace, and those above, before their turn and
+// without a pid namespace. It reports false where that is under way already.
+func (p *planner) createBare(n *topology.Namespace) bool {
+	if p.made[n] {
+		return true
+	}
+	if p.underway[n] || !p.createBare(n.Parent) {
+		return false
+	}
+	p.createUser(n, nil)
+	return true
 }
 
 // creator returns an agent where by is that has the euid uid, which the new
@@ -73,8 +89,13 @@ func (p *planner) creator(by *actor, n *topology.Namespace, uid uint32) *actor {
 }
 
 // partner returns a pid namespace that can be made by the same clone3 as the
-// user namespace that owns it.
+// user namespace that owns it. An ordinary user's outermost one has none: an
+// agent in it that is in the caller's own namespaces otherwise is what others
+// can come from, see outermost.
 func (p *planner) partner(user *topology.Namespace) *topology.Namespace {
+	if user.Parent.External && !p.o.Privileged {
+		return nil
+	}
 	for _, n := range p.pids[user] {
 		if n.State != topology.Unborn && (n.Parent.External || within(user.Parent, n.Parent.Owner)) {
 			return n
@@ -115,16 +136,30 @@ func (p *planner) spawner(user, birth, pid *topology.Namespace) *actor {
 	}
 	base := by
 	for _, n := range early {
-		p.create(n)
 		if !within(n.Owner, by.user) {
-			base = p.first
+			base = p.outermost(user)
 		}
 	}
-	if base == p.first && !p.o.Privileged {
-		p.note("%s: its first process shared %s with processes outside, which only a privileged restore can bring back", pid.Name(), names(early))
-		return by
+	if base != by { // it is not in all that by is in
+		early = p.early(base, birth, pid)
+	}
+	for _, n := range early {
+		p.create(n)
 	}
 	return p.descend(base, early, user, pid)
+}
+
+// outermost returns an agent that is in the caller's own namespaces and has the
+// capabilities to enter what is to be made: for an ordinary user that is one in
+// the outermost user namespace above user.
+func (p *planner) outermost(user *topology.Namespace) *actor {
+	if p.o.Privileged || user.External {
+		return p.first
+	}
+	for !user.Parent.External {
+		user = user.Parent
+	}
+	return p.agentAt(user, p.first.pid)
 }
 
 // early lists the namespaces of pid's first process that it can only inherit:
@@ -144,9 +179,8 @@ func (p *planner) early(by *actor, birth, pid *topology.Namespace) []*topology.N
 		if n.External && n != p.host[typ] || !n.External && within(n.Owner, birth) {
 			continue
 		}
-		if !n.External && !p.made[n.Owner] {
-			p.note("%s: its first process was in %s, whose owner comes into being later", pid.Name(), n.Name())
-			continue
+		if !n.External && !p.createBare(n.Owner) {
+			continue // settle has a note of it
 		}
 		list = append(list, n)
 	}

@@ -55,6 +55,8 @@ type planner struct {
 	host  [topology.Time + 1]*topology.Namespace // the caller's own, by type
 	made  map[*topology.Namespace]bool
 	first *actor
+	// underway has the user namespaces that create has begun with.
+	underway map[*topology.Namespace]bool
 	// at has, by user and pid namespace, an agent that stays there until the
 	// end; users, one of each user namespace wherever it is.
 	at    map[[2]*topology.Namespace]*actor
@@ -76,6 +78,7 @@ func newPlanner(g *topology.Graph, o PlanOptions) *planner {
 		o:        o,
 		plan:     &Plan{Graph: g, Agents: 1},
 		made:     map[*topology.Namespace]bool{},
+		underway: map[*topology.Namespace]bool{},
 		at:       map[[2]*topology.Namespace]*actor{},
 		users:    map[*topology.Namespace]*actor{},
 		inits:    map[*topology.Namespace]*actor{},
