@@ -65,7 +65,7 @@ func TestCarried(t *testing.T) {
 		require.That(t, "vm", err)
 		kernels = append(kernels, k)
 	}
-	tools := append(carryPrograms(t), vm.File{Path: "/bin/busybox", Host: busybox})
+	tools := append(vm.Busybox(busybox), carryPrograms(t)...)
 
 	// What each kernel made, by where it lies in a VM that restores it.
 	images := map[string][]byte{"/images/host.img": hostImage(t)}
@@ -135,7 +135,7 @@ func restoreHere(t *testing.T, images map[string][]byte) {
 }
 
 func shell(script string) vm.Command {
-	return vm.Command{Args: []string{"/bin/busybox", "sh", "-ec", script}, Timeout: 2 * time.Minute}
+	return vm.Command{Args: []string{"/bin/sh", "-ec", script}, Timeout: 2 * time.Minute}
 }
 
 // dumpScript makes a nest and an image of it. Nest ends with its input, so it gets
@@ -143,12 +143,12 @@ func shell(script string) vm.Command {
 func dumpScript() string {
 	return fmt.Sprintf(`
 >/tmp/ready
-(busybox sleep 1000 | %[1]s/nest '%[2]s' >/tmp/ready || >/tmp/failed) &
-until busybox grep -q '^ready outermost' /tmp/ready; do
+(sleep 1000 | %[1]s/nest '%[2]s' >/tmp/ready || >/tmp/failed) &
+until grep -q '^ready outermost' /tmp/ready; do
 	[ ! -e /tmp/failed ]
-	busybox sleep 0.1
+	sleep 0.1
 done
-%[1]s/renest dump -t $(busybox sed -n 's/^ready outermost //p' /tmp/ready) -o /tmp/nest.img
+%[1]s/renest dump -t $(sed -n 's/^ready outermost //p' /tmp/ready) -o /tmp/nest.img
 `, guestPrograms, deepSpec())
 }
 

@@ -15,13 +15,14 @@ import (
 // TestVM runs the tests of every package again on each kernel, as root and as an
 // ordinary user.
 func TestVM(t *testing.T) {
+	busybox := require.Busybox(t)
 	for _, s := range vm.Suites() {
 		t.Run(string(s), func(t *testing.T) {
 			k, err := vm.Find(s)
 			require.That(t, "vm", err)
 			all := testBinaries(t)
 			t.Parallel()
-			testOnKernel(t, k, all)
+			testOnKernel(t, k, busybox, all)
 		})
 	}
 }
@@ -45,11 +46,10 @@ type round struct {
 	pass   *suite.Pass
 }
 
-func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
+func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary) {
 	const limit = 8 * time.Minute
-	var job vm.Job
+	job := vm.Job{Files: append(vm.Busybox(busybox), carryPrograms(t)...)}
 	var rounds []round
-	job.Files = carryPrograms(t)
 	for _, b := range all {
 		if elsewhere(b) {
 			job.Files = append(job.Files, carry(t, b)...)

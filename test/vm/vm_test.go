@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 
 func testRun(t *testing.T, k vm.Kernel, busybox string) {
 	sh := func(uid int, script string) vm.Command {
-		return vm.Command{Args: []string{"/bin/busybox", "sh", "-c", script}, UID: uid}
+		return vm.Command{Args: []string{"/bin/sh", "-c", script}, UID: uid}
 	}
 	long := sh(0, "sleep 1000 & sleep 1000")
 	long.Timeout = 2 * time.Second
@@ -39,11 +39,10 @@ func testRun(t *testing.T, k vm.Kernel, busybox string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	result, err := vm.Run(ctx, k, vm.Job{
-		Files: []vm.File{
-			{Path: "/bin/busybox", Host: busybox},
-			{Path: "/data/in", Data: []byte("carried in\n"), Mode: 0o600},
-			{Path: "/data/link", Link: "in"},
-		},
+		Files: append(vm.Busybox(busybox),
+			vm.File{Path: "/data/in", Data: []byte("carried in\n"), Mode: 0o600},
+			vm.File{Path: "/data/link", Link: "in"},
+		),
 		Commands: []vm.Command{
 			sh(0, "uname -r; cat /data/link; cp /data/in /tmp/out"),
 			sh(vm.Nobody, "id -u; id -G; echo $XDG_RUNTIME_DIR; touch $XDG_RUNTIME_DIR/a; echo err >&2; exit 7"),
@@ -53,7 +52,7 @@ func testRun(t *testing.T, k vm.Kernel, busybox string) {
 			sh(0, "kill -9 $$"),
 			{Args: []string{"/no/such"}},
 			sh(0, "sleep 1000 & echo left behind"),
-			sh(0, "busybox ip -o link show lo | busybox grep -c LOWER_UP; busybox mount | busybox grep -c ^cgroup2"),
+			sh(0, "busybox ip -o link show lo | grep -c LOWER_UP; mount | grep -c ^cgroup2"),
 		},
 		Collect: []string{"/tmp/o*"},
 	})
@@ -113,10 +112,10 @@ func TestRunEnds(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			result, err := vm.Run(ctx, k, vm.Job{
-				Files: []vm.File{{Path: "/bin/busybox", Host: busybox}},
+				Files: vm.Busybox(busybox),
 				Commands: []vm.Command{
-					{Args: []string{"/bin/busybox", "echo", "first"}},
-					{Args: []string{"/bin/busybox", "sh", "-c", tt.script}},
+					{Args: []string{"/bin/echo", "first"}},
+					{Args: []string{"/bin/sh", "-c", tt.script}},
 				},
 				Console: writerFunc(func(data []byte) {
 					if bytes.Contains(data, []byte("enough")) {
