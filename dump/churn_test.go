@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
@@ -45,7 +46,7 @@ func TestChurn(t *testing.T) {
 			alive = append(alive, a)
 		}
 	})
-	for range 40 {
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
 		g, err := Tree(t.Context(), root.PID(), Options{})
 		if err != nil {
 			t.Error(err)

@@ -76,8 +76,8 @@ func (d *dumper) scan(scan func(*dumper) error) error {
 	for _, step := range []func() error{
 		d.readOwn,
 		func() error { return scan(d) },
-		d.recheck,
 		d.scanListed,
+		d.recheck,
 		d.settle,
 		d.readLife,
 		d.readState,

@@ -32,6 +32,7 @@ type node struct {
 
 	refs    int  // tasks, descriptors and mounts that lead here
 	checked bool // that it was still the same at the end
+	stale   bool // it is gone, and its number may be another's
 
 	out *topology.Namespace
 }
@@ -116,7 +117,7 @@ func (r *registry) replace(old *node) *node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := &node{ref: old.ref, busy: true}
-	r.nodes[old.ref] = n
+	r.nodes[old.ref], old.stale = n, true
 	return n
 }
 
@@ -124,6 +125,7 @@ func (r *registry) replace(old *node) *node {
 func (r *registry) forget(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	n.stale = true
 	if r.nodes[n.ref] == n {
 		delete(r.nodes, n.ref)
 	}

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/renest/renest/nsfs"
 )
@@ -18,7 +19,8 @@ const recheckMax = 3
 // all of them are read again.
 func (d *dumper) recheck() error {
 	for range recheckMax {
-		again := d.doubtful()
+		d.findStale()
+		again := d.dropStale()
 		if len(again) == 0 {
 			return nil
 		}
@@ -26,50 +28,72 @@ func (d *dumper) recheck() error {
 			return err
 		}
 	}
+	d.findStale()
+	for _, pid := range d.dropStale() {
+		d.miss.add("pid "+strconv.Itoa(pid), "its namespaces changed each time it was read")
+	}
 	return nil
 }
 
-// doubtful drops what was read of the tasks that lead to a namespace which cannot
-// be found again, and returns their numbers.
-func (d *dumper) doubtful() []int {
+// findStale finds the namespaces that several were said to lead to, and nobody
+// leads to now.
+func (d *dumper) findStale() {
 	d.countRefs()
 	for _, t := range d.tasks {
 		d.confirm(t)
 	}
-	gone := map[*node]bool{}
-	bad := map[int]bool{}
-	doubt := func(n *node, pid int) {
-		if n == nil || n.refs < 2 || n.checked || !n.known.Load() {
-			return
+	for _, n := range d.reg.all() {
+		if n.refs < 2 || n.checked {
+			continue
 		}
-		if !gone[n] {
-			if ns, err := d.reopen(n); err == nil { // a descriptor holds it, say
-				_ = ns.Close()
-				n.checked = true
-				return
-			}
-			gone[n] = true
-			d.reg.forget(n)
+		if ns, err := d.reopen(n); err == nil { // a descriptor holds it, say
+			_ = ns.Close()
+			n.checked = true
+			continue
 		}
-		bad[pid] = true
+		d.reg.forget(n)
 	}
+}
+
+// dropStale drops what was read of the tasks that lead to a namespace which is
+// gone, or to one that was below such a one, and returns their numbers.
+func (d *dumper) dropStale() []int {
+	bad := map[int]bool{}
 	for _, t := range d.tasks {
-		for _, n := range t.nodes {
-			doubt(n, t.pid)
+		if slices.ContainsFunc(t.nodes[:], gone) {
+			bad[t.pid] = true
 		}
 	}
 	for _, p := range d.pins {
-		doubt(p.node, p.PID)
+		if p.PID != 0 && gone(p.node) {
+			bad[p.PID] = true
+		}
 	}
 	d.tasks = slices.DeleteFunc(d.tasks, func(t *task) bool { return bad[t.pid] })
-	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool { return gone[p.node] || p.PID != 0 && bad[p.PID] })
-	delete(bad, 0) // a mount's
+	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool {
+		return p.PID != 0 && bad[p.PID] || gone(p.node) || gone(p.mnt)
+	})
+	d.listedNodes = slices.DeleteFunc(d.listedNodes, gone)
 	pids := make([]int, 0, len(bad))
 	for pid := range bad {
 		pids = append(pids, pid)
 	}
 	slices.Sort(pids)
 	return pids
+}
+
+// gone reports whether n, or what it was owned by or below, is stale: it cannot
+// have outlived that.
+func gone(n *node) bool {
+	for ; n != nil; n = n.owner {
+		if n.stale {
+			return true
+		}
+		if n.ref.Type == nsfs.PID && gone(n.parent) {
+			return true
+		}
+	}
+	return false
 }
 
 // countRefs counts who leads to each namespace. What one task alone leads to was
