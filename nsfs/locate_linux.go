@@ -1,0 +1,59 @@
+package nsfs
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Open opens the namespace that l refers to. A Ref has to be searched for, and
+// an ID too where the kernel does not open it for the caller: that is
+// [ErrNotSupported] and for an ID also [ErrGone], see [Handle.Open].
+func (l Locator) Open(p *Proc) (*NS, error) {
+	switch {
+	case l.Ref.Type != 0:
+		return nil, &Error{Op: "open", Object: l.Ref.String() + " by its name", Kind: ErrNotSupported, Errno: unix.EOPNOTSUPP}
+	case l.ID != 0:
+		return Handle{ID: l.ID}.Open()
+	case l.Task.PID == 0:
+		return Open(l.Path)
+	}
+	t, err := l.Task.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer t.Close()
+	ns, err := t.Open(l.Link)
+	if l.Link == PIDForChildren && errors.Is(err, ErrGone) {
+		if unborn, err := t.OpenByPIDFD(l.Link); err == nil {
+			return unborn, nil
+		}
+	}
+	return ns, err
+}
+
+// Open opens the process or thread that l refers to. Where l has a start time,
+// it is that very one, or the error says that it has ended.
+func (l TaskLocator) Open(p *Proc) (Task, error) {
+	if l.PID == selfPID {
+		return p.Self()
+	}
+	t, err := p.Task(l.PID)
+	if errors.Is(err, ErrGone) {
+		return Task{}, fmt.Errorf("there is no process %d: %w", l.PID, err)
+	}
+	if err != nil || l.Start == 0 {
+		return t, err
+	}
+	// The directory is the same process's for as long as it is open.
+	start, err := t.StartTime()
+	if err == nil && start != l.Start {
+		err = fmt.Errorf("process %d was started at %d, and the one started at %d has ended: %w", l.PID, start, l.Start, ErrGone)
+	}
+	if err != nil {
+		t.Close()
+		return Task{}, err
+	}
+	return t, nil
+}
