@@ -2,6 +2,7 @@ package restore_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/renest/renest/restore"
@@ -19,6 +20,9 @@ type kernel struct {
 	spaces map[*topology.Namespace]*space
 	procs  []*process
 	broken []string
+	// round is that of the schedule, counted from 1. It is 0 where steps are
+	// carried out one after the other.
+	round int
 }
 
 // space is what the model knows of a namespace that was made.
@@ -36,6 +40,7 @@ type space struct {
 	opener *process
 	link   topology.Link
 	open   bool
+	opened int // in which round
 }
 
 // process is one agent.
@@ -46,6 +51,7 @@ type process struct {
 	caps     bool // all of them, in its user namespace
 	ended    bool
 	held     bool
+	born     int // in which round
 }
 
 func (p *process) user() *topology.Namespace { return p.in[topology.InUser] }
@@ -138,6 +144,7 @@ func (k *kernel) step(s restore.Step) {
 	if !k.rule(!p.ended && !p.held, "it has ended, or holds") {
 		return
 	}
+	k.rule(k.round == 0 || p.born < k.round, "it is not heard of before the next round")
 	switch s.Op {
 	case restore.OpMap, restore.OpName, restore.OpClock, restore.OpJoin:
 		if !k.rule(s.NS != nil && k.spaces[s.NS] != nil, "that was not made") {
@@ -170,11 +177,36 @@ func (k *kernel) step(s restore.Step) {
 	}
 }
 
+// carryOut carries the steps of a plan out in rounds: in each, those of one
+// agent in their order, and those of different agents in any.
+func (k *kernel) carryOut(rng *rand.Rand, plan *restore.Plan) {
+	for i, round := range restore.Schedule(plan) {
+		k.round = i + 1
+		queues := map[int][]restore.Step{}
+		var agents []int // once for each step, so that each has its chance
+		for _, j := range round {
+			s := plan.Steps[j]
+			queues[s.By] = append(queues[s.By], s)
+			agents = append(agents, s.By)
+		}
+		rng.Shuffle(len(agents), func(i, j int) { agents[i], agents[j] = agents[j], agents[i] })
+		for _, by := range agents {
+			k.step(queues[by][0])
+			queues[by] = queues[by][1:]
+		}
+		for _, p := range k.procs {
+			if p != nil && p.born < k.round && !p.ended && !p.held {
+				k.open(p)
+			}
+		}
+	}
+}
+
 // open has p take the descriptors that only it can take.
 func (k *kernel) open(p *process) {
 	for n, s := range k.spaces {
 		if s.opener == p && !s.open && p.in[s.link] == n {
-			s.open = true
+			s.open, s.opened = true, k.round
 		}
 	}
 }
@@ -248,7 +280,7 @@ func (k *kernel) fork(p *process, s restore.Step) {
 	}
 	k.rule(k.procs[s.New] == nil, "agent %d exists", s.New)
 	child := *p
-	child.number = s.New
+	child.number, child.born = s.New, k.round
 	k.procs[s.New] = &child
 	k.create(p, &child, s.Creates, false)
 	// alloc_pid (kernel/pid.c): where the parent's children are to be.
@@ -274,7 +306,9 @@ func (k *kernel) unshare(p *process, s restore.Step) {
 func (k *kernel) writeMaps(p *process, s restore.Step) {
 	n, in := s.NS, k.spaces[s.NS]
 	if k.rule(s.New < len(k.procs) && k.procs[s.New] != nil, "there is no agent %d", s.New) {
-		k.rule(!k.procs[s.New].ended && k.procs[s.New].user() == n, "agent %d is not in it", s.New)
+		target := k.procs[s.New]
+		k.rule(!target.ended && target.user() == n, "agent %d is not in it", s.New)
+		k.rule(k.round == 0 || target.born < k.round, "agent %d is not heard of before the next round", s.New)
 	}
 	k.rule(p.user() == n.Parent, "who writes is in %s, not in the parent", p.user().Name())
 	k.rule(k.capable(p, n), "who writes has no CAP_SYS_ADMIN in it")
@@ -345,10 +379,10 @@ func (k *kernel) clock(p *process, n *topology.Namespace) {
 // join is setns(2): the install functions of each type.
 func (k *kernel) join(p *process, n *topology.Namespace) {
 	s := k.spaces[n]
-	if s.opener != nil && !s.opener.ended && !s.opener.held {
+	if k.round == 0 && s.opener != nil && !s.opener.ended && !s.opener.held {
 		k.open(s.opener)
 	}
-	k.rule(s.open, "no descriptor of it was taken")
+	k.rule(s.open && (k.round == 0 || s.opened < k.round), "no descriptor of it was taken")
 	if n.Type == topology.User {
 		k.rule(p.user() != n, "it is in it")
 		k.rule(k.capable(p, n), "no CAP_SYS_ADMIN in it")

@@ -16,7 +16,8 @@ import (
 // An ordinary user, in the simulation.
 const simUID, simGID = 1000, 1001
 
-// simulate plans g, has the model carry the plan out, and returns the plan.
+// simulate plans g, has the model carry the plan out, step by step and in
+// rounds, and returns the plan.
 func simulate(t *testing.T, what string, g *topology.Graph, privileged bool) *restore.Plan {
 	t.Helper()
 	if err := g.Validate(); err != nil {
@@ -26,17 +27,24 @@ func simulate(t *testing.T, what string, g *topology.Graph, privileged bool) *re
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	k := newKernel(g, true, 0, 0)
-	if !privileged {
-		k = newKernel(g, false, simUID, simGID)
-	}
-	for _, s := range p.Steps {
-		k.step(s)
-	}
-	k.compare(p)
-	if len(k.broken) > 0 {
-		logSteps(t, p)
-		t.Fatalf("%s:\n%s", what, strings.Join(k.broken, "\n"))
+	for _, how := range []string{"step by step", "in rounds"} {
+		k := newKernel(g, true, 0, 0)
+		if !privileged {
+			k = newKernel(g, false, simUID, simGID)
+		}
+		if how == "in rounds" {
+			k.carryOut(rand.New(rand.NewPCG(uint64(len(p.Steps)), 0)), p)
+		} else {
+			for _, s := range p.Steps {
+				k.step(s)
+			}
+		}
+		k.compare(p)
+		if len(k.broken) > 0 {
+			logSteps(t, p)
+			t.Logf("rounds: %v", restore.Schedule(p))
+			t.Fatalf("%s, %s:\n%s", what, how, strings.Join(k.broken, "\n"))
+		}
 	}
 	return p
 }
