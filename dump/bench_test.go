@@ -52,12 +52,42 @@ func BenchmarkAll(b *testing.B) {
 	}
 }
 
+// BenchmarkTree dumps a tree of a hundred tasks, as between CRIU's freeze and its
+// kill: in one container, and each in namespaces of its own.
+func BenchmarkTree(b *testing.B) {
+	for _, tt := range []struct {
+		name  string
+		flags nsfs.Type
+	}{{"shared", 0}, {"own", nsfs.User | nsfs.PID | nsfs.UTS | nsfs.IPC | nsfs.Mnt}} {
+		b.Run(tt.name, func(b *testing.B) {
+			root := fork(b, nest(b), nsfs.User|nsfs.PID|nsfs.UTS|nsfs.IPC|nsfs.Mnt|nsfs.Net|nsfs.Cgroup)
+			hold(b, root, 99, tt.flags)
+			for _, o := range []struct {
+				name string
+				Options
+			}{{"graph", Options{NoState: true}}, {"state", Options{}}} {
+				b.Run(o.name, func(b *testing.B) {
+					for b.Loop() {
+						if _, err := Tree(b.Context(), root.PID(), o.Options); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
 // populate makes tasks that do nothing in namespaces of their own.
 func populate(b *testing.B, tasks int) {
 	b.Helper()
-	root := nest(b)
+	hold(b, nest(b), tasks, nsfs.User|nsfs.PID|nsfs.UTS|nsfs.IPC|nsfs.Mnt)
+}
+
+func hold(b *testing.B, root *agent.Agent, tasks int, flags nsfs.Type) {
+	b.Helper()
 	for range tasks {
-		a, err := root.Fork(b.Context(), "fork", agent.ForkOptions{Flags: uint64(nsfs.User | nsfs.PID | nsfs.UTS | nsfs.IPC | nsfs.Mnt)})
+		a, err := root.Fork(b.Context(), "fork", agent.ForkOptions{Flags: uint64(flags)})
 		if err != nil {
 			b.Fatal(err)
 		}

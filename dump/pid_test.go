@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
@@ -85,5 +86,33 @@ func TestUnborn(t *testing.T) {
 	n := tree(t, os.Getpid()).Index().Lookup(topology.PID, ref.Ino)
 	if n == nil || n.State != topology.Unborn || !slices.Equal(pins(n), []topology.PinKind{topology.PinFD}) {
 		t.Errorf("held by the descriptor: %+v", n)
+	}
+}
+
+// TestDeep nests user and pid namespaces as deep as the kernel goes.
+func TestDeep(t *testing.T) {
+	asUser(t)
+	root := nest(t)
+	a := root
+	for level := range topology.MaxUserLevel {
+		flags := nsfs.User
+		if level < topology.MaxPIDLevel {
+			flags |= nsfs.PID
+		}
+		a = fork(t, a, flags)
+	}
+	g := tree(t, root.PID())
+	wantComplete(t, g)
+	users, ps := own(g, topology.User), own(g, topology.PID)
+	if len(users) != topology.MaxUserLevel || len(ps) != topology.MaxPIDLevel {
+		t.Errorf("%d user, %d pid namespaces", len(users), len(ps))
+	}
+	for _, n := range users[1:] {
+		if diff := cmp.Diff([]topology.Extent{{Count: 1}}, n.User.UIDMap); diff != "" || n.User.OwnerUID != 0 {
+			t.Errorf("%s: creator %d, uid map (-want +got):\n%s", n.Name(), n.User.OwnerUID, diff)
+		}
+	}
+	if last := g.Tasks[len(g.Tasks)-1]; len(last.NSPID) != topology.MaxPIDLevel+1 {
+		t.Errorf("numbers of the innermost: %v", last.NSPID)
 	}
 }
