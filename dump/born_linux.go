@@ -24,7 +24,7 @@ func (v *inside) bornOrNot(nodes []*node) error {
 		case err == nil: // born between two looks, and alive
 			n.out.State = topology.Active
 		case !errors.Is(err, unix.ENOMEM):
-			v.d.miss.add(n.ref.String(), "whether it ever had an init: "+reason(err))
+			v.failed(n, "whether it ever had an init", err)
 		}
 	}
 	return nil

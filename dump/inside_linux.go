@@ -61,7 +61,7 @@ func (v *inside) visitAll(visits []visit) error {
 				return err
 			}
 			for _, w := range group {
-				v.d.miss.add(w.node.ref.String(), w.what+": "+reason(err))
+				v.failed(w.node, w.what, err)
 			}
 			continue
 		}
@@ -123,16 +123,16 @@ func (v *inside) fork() (*agent.Agent, error) {
 
 // join has an agent enter one namespace, for good.
 func (v *inside) join(a *agent.Agent, n *node) error {
-	fds, err := v.open([]*node{n})
+	got, err := v.open([]*node{n})
 	if err != nil {
 		return err
 	}
-	if fds[0] < 0 {
-		return nsfs.ErrGone
+	if got[0].err != nil {
+		return got[0].err
 	}
 	var p agent.Program
-	set := setns(&p, fds[0], n)
-	p.Call("close", unix.SYS_CLOSE, agent.Int(fds[0])).MayFail()
+	set := setns(&p, got[0].fd, n)
+	p.Call("close", unix.SYS_CLOSE, agent.Int(got[0].fd)).MayFail()
 	if err := a.Run(v.d.ctx, &p); err != nil {
 		return &lostError{err}
 	}
@@ -143,10 +143,15 @@ func setns(p *agent.Program, fd int, n *node) *agent.Call {
 	return p.Call("setns "+n.ref.String(), unix.SYS_SETNS, agent.Int(fd), agent.Int(uint32(n.ref.Type))).MayFail()
 }
 
-// open gives namespaces to the agents, and returns their descriptors in the
-// agents' table, -1 where a namespace is gone.
-func (v *inside) open(nodes []*node) ([]int, error) {
-	fds := make([]int, len(nodes))
+// opened is a descriptor in the agents' table, or why there is none.
+type opened struct {
+	fd  int
+	err error
+}
+
+// open gives namespaces to the agents.
+func (v *inside) open(nodes []*node) ([]opened, error) {
+	got := make([]opened, len(nodes))
 	calls := make([]*agent.Call, len(nodes))
 	held := make([]*nsfs.NS, 0, len(nodes))
 	defer func() {
@@ -157,9 +162,9 @@ func (v *inside) open(nodes []*node) ([]int, error) {
 	var p agent.Program
 	dir := strconv.Itoa(v.d.self.PID()) + "/fd/"
 	for i, n := range nodes {
-		fds[i] = -1
 		ns, err := v.d.reopen(n)
 		if err != nil {
+			got[i].err = err
 			continue
 		}
 		held = append(held, ns)
@@ -170,11 +175,11 @@ func (v *inside) open(nodes []*node) ([]int, error) {
 		return nil, &lostError{err}
 	}
 	for i, c := range calls {
-		if c != nil && c.Err() == nil {
-			fds[i] = c.Value()
+		if c != nil {
+			got[i] = opened{c.Value(), c.Err()}
 		}
 	}
-	return fds, nil
+	return got, nil
 }
 
 // batch visits some namespaces one after the other.
@@ -183,34 +188,40 @@ func (v *inside) batch(a *agent.Agent, visits []visit) error {
 	for i, w := range visits {
 		nodes[i] = w.node
 	}
-	fds, err := v.open(nodes)
+	got, err := v.open(nodes)
 	if err != nil {
 		return err
 	}
 	var p agent.Program
 	joined := make([]*agent.Call, len(visits))
 	for i, w := range visits {
-		if fds[i] >= 0 {
-			joined[i] = setns(&p, fds[i], w.node)
+		if got[i].err == nil {
+			joined[i] = setns(&p, got[i].fd, w.node)
 			w.ask(&p)
-			p.Call("close", unix.SYS_CLOSE, agent.Int(fds[i])).MayFail()
+			p.Call("close", unix.SYS_CLOSE, agent.Int(got[i].fd)).MayFail()
 		}
 	}
 	if err := a.Run(v.d.ctx, &p); err != nil {
 		return &lostError{err}
 	}
 	for i, w := range visits {
-		err := nsfs.ErrGone
+		err := got[i].err
 		if joined[i] != nil {
 			if err = joined[i].Err(); err == nil {
 				err = w.take()
 			}
 		}
-		if err != nil {
-			v.d.miss.add(w.node.ref.String(), w.what+": "+reason(err))
-		}
+		v.failed(w.node, w.what, err)
 	}
 	return nil
+}
+
+// failed notes that something of a namespace's state could not be read, unless
+// that has vanished.
+func (v *inside) failed(n *node, what string, err error) {
+	if err != nil && !errors.Is(err, nsfs.ErrGone) && !n.external {
+		v.d.miss.add(n.ref.String(), what+": "+reason(err))
+	}
 }
 
 // readFile adds the calls that read a small file of procfs, and returns what

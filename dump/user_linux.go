@@ -71,9 +71,7 @@ func (v *inside) userHoles(nodes []*node) error {
 		if err != nil && lost(err) {
 			return err
 		}
-		if err != nil && !n.external {
-			v.d.miss.add(n.ref.String(), "id maps: "+reason(err))
-		}
+		v.failed(n, "id maps", err)
 	}
 	return nil
 }
