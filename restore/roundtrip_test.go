@@ -1,0 +1,177 @@
+//go:build linux && (amd64 || arm64)
+
+package restore_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/renest/renest/dump"
+	"github.com/renest/renest/images"
+	"github.com/renest/renest/restore"
+	"github.com/renest/renest/topology"
+	"github.com/renest/renest/topology/topologytest"
+)
+
+// TestRoundTrip takes random topologies from the kernel into an image and back,
+// and again from the kernel. The first tree is made by something other than this
+// package.
+func TestRoundTrip(t *testing.T) {
+	n := uint64(200)
+	if testing.Short() {
+		n = 20
+	}
+	for seed := range n {
+		if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { roundTrip(t, seed) }) {
+			break
+		}
+	}
+	alsoAsUser(t)
+}
+
+func roundTrip(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 4))
+	wanted := topologytest.Random(rng, topologytest.Options{
+		Dead: seed%3 == 0, Unprivileged: os.Geteuid() != 0, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()),
+	})
+	b := build(t, rng, wanted)
+	first := dumpTree(t, b.crew.Guardian().PID())
+	isomorphic(t, "what was built", wanted, first)
+	b.destroy()
+	noChildren(t)
+
+	image := transport(t, first)
+	p := planned(t, image)
+	if len(p.Notes) > 0 {
+		t.Errorf("notes: %q", p.Notes)
+	}
+	s, err := restore.Execute(t.Context(), p, restore.Options{})
+	if err != nil {
+		logSteps(t, p)
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tree, err := s.Commit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := dumpTree(t, tree.Keeper.PID)
+	isomorphic(t, "what was restored", first, second)
+	checkBindings(t, tree.Namespaces)
+	checkHolders(t, image, tree)
+	if err := restore.Remove(tree.Name); err != nil {
+		t.Fatal(err)
+	}
+	noChildren(t)
+}
+
+func dumpTree(t testing.TB, pid int) *topology.Graph {
+	t.Helper()
+	g, err := dump.Tree(t.Context(), pid, dump.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range g.Header.Missing {
+		// That of one with no task can only be seen by mounting, and is not
+		// compared.
+		if !strings.Contains(line, ": cgroup root: ") {
+			t.Errorf("not seen: %s", line)
+		}
+	}
+	return g
+}
+
+func isomorphic(t testing.TB, what string, want, got *topology.Graph) {
+	t.Helper()
+	if _, err := topology.Isomorphic(want, got, topology.CompareOptions{}); err != nil {
+		t.Fatalf("%s: %v\nwant:\n%s\ngot:\n%s", what, err, draw(t, want), draw(t, got))
+	}
+}
+
+func draw(t testing.TB, g *topology.Graph) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := topology.WriteTree(&b, g, topology.TreeOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// transport puts a graph into an image and takes it out again.
+func transport(t testing.TB, g *topology.Graph) *topology.Graph {
+	t.Helper()
+	var b bytes.Buffer
+	if err := images.Encode(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	out, err := images.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// planned plans a graph for this host, which is to have nothing against it.
+func planned(t testing.TB, g *topology.Graph) *restore.Plan {
+	t.Helper()
+	host, err := restore.ReadHost()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := restore.NewPlan(g, restore.PlanOptions{Privileged: host.Privileged})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := restore.Preflight(p, host); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// checkBindings follows each binding.
+func checkBindings(t testing.TB, list []restore.Binding) {
+	t.Helper()
+	for _, b := range list {
+		if got, err := os.Readlink(b.Path); err != nil || got != b.Live {
+			t.Errorf("%s: %s leads to %q, %v; want %s", b.Image, b.Path, got, err, b.Live)
+		}
+	}
+}
+
+// checkHolders looks whether each holder is where the first process of its pid
+// namespace was.
+func checkHolders(t testing.TB, image *topology.Graph, tree *restore.Tree) {
+	t.Helper()
+	of := map[string]restore.Binding{}
+	for _, b := range tree.Namespaces {
+		of[b.Image] = b
+	}
+	for _, task := range image.Tasks {
+		pid := task.Namespaces[topology.InPID]
+		if pid.External || task.TID != task.PID || task.NSPID[len(task.NSPID)-1] != 1 {
+			continue
+		}
+		for _, typ := range topology.Types {
+			l := topology.LinkOf(typ)
+			n := task.Namespaces[l]
+			want := of[n.Name()].Live
+			if n.External {
+				var err error
+				if want, err = os.Readlink("/proc/self/ns/" + l.String()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", of[pid.Name()].PID, l))
+			if err != nil || got != want {
+				t.Errorf("holder of %s: its %s is %s, %v; want %s, which stands for %s", pid.Name(), l, got, err, want, n.Name())
+			}
+		}
+	}
+}
