@@ -2,10 +2,12 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +51,11 @@ func run(m *testing.M) (int, error) {
 			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))
 		}),
 	}
-	return m.Run(), nil
+	code := m.Run()
+	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
+		return 1, fmt.Errorf("the tests leave children behind: wait4 says %d, %w", pid, err)
+	}
+	return code, nil
 }
 
 // programsVariable names the environment variable that says where the programs
