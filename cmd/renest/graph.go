@@ -27,14 +27,17 @@ func readImage(c *cli.Context, arg string) (*topology.Graph, error) {
 	return g, nil
 }
 
+// live is what the running host is called where an image could stand.
+const live = "live"
+
 // readGraph reads an image, or looks at what is live: the whole host, the tree
 // of a process or a restored tree.
 func readGraph(c *cli.Context, arg string) (*topology.Graph, error) {
-	what, live := strings.CutPrefix(arg, "live:")
+	what, part := strings.CutPrefix(arg, live+":")
 	switch {
-	case arg == "live":
+	case arg == live:
 		return dump.All(c.Context, dump.Options{})
-	case !live:
+	case !part:
 		return readImage(c, arg)
 	}
 	if strings.Trim(what, "-+0123456789") != "" {
