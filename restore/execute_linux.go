@@ -91,6 +91,10 @@ func (e *executor) prepare(ctx context.Context) error {
 func (e *executor) run(ctx context.Context, progress func(done, total int)) error {
 	done := 0
 	for _, round := range schedule(e.plan) {
+		// Who waits for an agent notices too, but agents are quick.
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		for _, i := range round {
 			if err := e.step(e.plan.Steps[i]); err != nil {
 				return err
