@@ -198,7 +198,7 @@ func alsoAsUser(t *testing.T) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if ran := strings.Contains(string(out), "\n--- PASS: "+t.Name()+" "); err != nil || !ran {
 		t.Errorf("as an ordinary user: %v\n%s", err, out)
 		return
 	}
@@ -210,4 +210,6 @@ func alsoAsUser(t *testing.T) {
 }
 
 // helpers are programs for tests to execute, by name.
-var helpers = map[string]func(args []string) int{}
+var helpers = map[string]func(args []string) int{
+	"die after": dieAfter,
+}
