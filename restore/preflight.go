@@ -45,10 +45,14 @@ func (h *Host) refuses(n *topology.Namespace) []error {
 		}
 		return []error{fmt.Errorf("%s belongs to the outermost user namespace: making it needs CAP_SYS_ADMIN there: restore as root", n.Name())}
 	}
-	if h.Privileged {
-		return append(exist(n, "uid", n.User.UIDMap, h.UIDMap), exist(n, "gid", n.User.GIDMap, h.GIDMap)...)
-	}
 	var errs []error
+	if h.Privileged {
+		if uid := n.User.OwnerUID; !inside(topology.Extent{Outside: uid, Count: 1}, h.UIDMap) {
+			errs = append(errs, fmt.Errorf("%s belongs to uid %d, which your user namespace does not have: restore from one that has it", n.Name(), uid))
+		}
+		errs = append(errs, exist(n, "uid", n.User.UIDMap, h.UIDMap)...)
+		return append(errs, exist(n, "gid", n.User.GIDMap, h.GIDMap)...)
+	}
 	if n.User.OwnerUID != h.UID {
 		errs = append(errs, fmt.Errorf("%s belongs to uid %d, and you are uid %d: restore as that user, or as root", n.Name(), n.User.OwnerUID, h.UID))
 	}
