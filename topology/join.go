@@ -5,7 +5,7 @@ import "fmt"
 // Joiner is what of a task decides on setns(2).
 type Joiner struct {
 	Credentials
-	PID     *Namespace // its active pid namespace, nil where unknown
+	PIDNS   *Namespace // its active pid namespace, nil where unknown
 	Threads int        // of its process, 0 where unknown
 }
 
@@ -137,10 +137,10 @@ func (j Joiner) lackSingle(r *Join) {
 
 func (j Joiner) lackBelow(r *Join, target *Namespace) {
 	switch {
-	case j.PID == nil:
+	case j.PIDNS == nil:
 		r.lack(Lack{Kind: LackKnowledge})
 		r.Unsure = true
-	case target != j.PID && !IsAncestor(j.PID, target):
+	case target != j.PIDNS && !IsAncestor(j.PIDNS, target):
 		r.lack(Lack{Kind: LackBelow})
 	}
 }
