@@ -18,7 +18,7 @@ func TestDemo(t *testing.T) {
 	// listns(2) shows an ordinary user only what it is in: there /proc serves.
 	want := "/proc served"
 	if os.Geteuid() == 0 && haveListns() {
-		want = "listns served"
+		want = "listns(2) served"
 	}
 	if !strings.Contains(out, want) {
 		t.Errorf("the demo does not say %q:\n%s", want, out)

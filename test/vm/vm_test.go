@@ -111,6 +111,7 @@ func TestRunEnds(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
+			var console []byte
 			result, err := vm.Run(ctx, k, vm.Job{
 				Files: vm.Busybox(busybox),
 				Commands: []vm.Command{
@@ -118,7 +119,8 @@ func TestRunEnds(t *testing.T) {
 					{Args: []string{"/bin/sh", "-c", tt.script}},
 				},
 				Console: writerFunc(func(data []byte) {
-					if bytes.Contains(data, []byte("enough")) {
+					console = append(console, data...) // a word may come in pieces
+					if bytes.Contains(console, []byte("enough")) {
 						cancel()
 					}
 				}),
