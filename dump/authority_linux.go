@@ -100,7 +100,7 @@ func authority(p *nsfs.Proc, t nsfs.Task, ns *nsfs.NS) (*Actor, error) {
 // unreadable says what to do about a task that may not be looked at.
 func unreadable(t nsfs.Task, err error) error {
 	if errors.Is(err, nsfs.ErrDenied) {
-		return fmt.Errorf("process %d: its namespaces are not for everybody to see, ask as root or as its user: %w", t.PID(), err)
+		return fmt.Errorf("process %d: its namespaces may not be read (it takes CAP_SYS_PTRACE over it, or its uid and all its capabilities): %w", t.PID(), err)
 	}
 	return err
 }

@@ -49,7 +49,7 @@ func (l TaskLocator) Open(p *Proc) (Task, error) {
 	// The directory is the same process's for as long as it is open.
 	start, err := t.StartTime()
 	if err == nil && start != l.Start {
-		err = fmt.Errorf("process %d was started at %d, and the one started at %d has ended: %w", l.PID, start, l.Start, ErrGone)
+		err = fmt.Errorf("process %d was started at %d, the one started at %d is %w", l.PID, start, l.Start, ErrGone)
 	}
 	if err != nil {
 		t.Close()

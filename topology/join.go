@@ -106,6 +106,12 @@ func (j Joiner) CanJoin(a Authority) Join {
 		r.Via = over
 	}
 	r.OK = len(r.Missing) == 0
+	for _, l := range r.Missing {
+		// What is certainly missing settles it.
+		if l.Kind != LackKnowledge && (l.Kind != LackCap || l.Own || !a.Unsure) {
+			r.Unsure = false
+		}
+	}
 	return r
 }
 

@@ -46,7 +46,13 @@ func TestCanJoin(t *testing.T) {
 		"no chroot":                  {Joiner{Credentials{User: f.a, Effective: AllCaps &^ CapSetOf(CapSysChroot)}, f.pid, 1}, mntA, Join{Missing: []Lack{lacks(CapSysChroot, f.a, true)}}},
 		"inside, the net of the top": {Joiner{inA, f.pid, 1}, f.net, Join{Missing: []Lack{lacks(CapSysAdmin, f.top, false)}}},
 		"inside, the top":            {Joiner{inA, f.pid, 1}, f.top, Join{Missing: []Lack{lacks(CapSysAdmin, f.top, false)}}},
-		"inside, out of sight":       {Joiner{inA, f.pid, 1}, hidden, Join{Missing: []Lack{lacks(CapSysAdmin, nil, false)}, Unsure: true}},
+		"inside, out of sight, and no capability": {
+			Joiner{Credentials{User: f.a}, f.pid, 1}, hidden, Join{Missing: []Lack{lacks(CapSysAdmin, nil, false), lacks(CapSysAdmin, f.a, true)}},
+		},
+		"user, threads unknown, no capability": {
+			Joiner{user, f.pid, 0}, timeA, Join{Missing: []Lack{adminOwn, {Kind: LackKnowledge}}},
+		},
+		"inside, out of sight": {Joiner{inA, f.pid, 1}, hidden, Join{Missing: []Lack{lacks(CapSysAdmin, nil, false)}, Unsure: true}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func listCommand() *cli.Command {
 		UsageText: "renest list [--type net,mnt] [--owner self|NS] [--json]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "type", Usage: "only those of `TYPES`, a list with commas", Value: new(typesValue)},
-			&cli.StringFlag{Name: "owner", Usage: "only those that user namespace `NS` owns: self, user:[4026531837], :ID, PID/user or a path"},
+			&cli.StringFlag{Name: "owner", Usage: "only those that user namespace `NS` owns: self, user:[4026531837], :ID, PID/user, PID:START/user or a path"},
 			jsonFlag(),
 		},
 		Action: runList,
@@ -31,10 +31,10 @@ func runList(c *cli.Context) error {
 	if err := noMore(c, 0); err != nil {
 		return err
 	}
-	var find finder
+	var ref dump.Reference
 	if c.IsSet("owner") {
 		var err error
-		if find, err = parseOwner(c.String("owner")); err != nil {
+		if ref, err = parseOwner(c.String("owner")); err != nil {
 			return usagef("list: --owner %q: %w", c.String("owner"), err)
 		}
 	}
@@ -42,8 +42,11 @@ func runList(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if find != nil {
-		owner, err := find(g)
+	if c.IsSet("owner") {
+		owner, err := ref.Find(c.Context, g)
+		if err == nil && owner.Type != topology.User {
+			err = fmt.Errorf("%s is %s: %w", ref, owner.Name(), errNoOwner)
+		}
 		if err != nil {
 			return fmt.Errorf("list: --owner: %w", err)
 		}
@@ -112,12 +115,4 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", n.Name(), id, nameOf(n.Owner), parent, n.State, tasks[n], pid, comm)
 	}
 	return out.Flush()
-}
-
-// nameOf names what an edge leads to, ? where that is out of sight.
-func nameOf(n *topology.Namespace) string {
-	if n == nil {
-		return "?"
-	}
-	return n.Name()
 }
