@@ -42,9 +42,21 @@ func (a *Agent) Command(ctx context.Context, c Command) (syscall.WaitStatus, err
 	if err := child.Wait(ctx); err != nil {
 		return 0, err
 	}
-	child.PID()
+	// By its number the command would not be known again: it leaves the crew's
+	// session.
+	pidfd, err := unix.PidfdOpen(child.PID(), 0)
+	if err != nil {
+		return 0, fmt.Errorf("pidfd_open: %w", err)
+	}
+	defer unix.Close(pidfd)
+	if !a.crew.has(child.pid) {
+		return 0, fmt.Errorf("pid %d: %w", child.pid, ErrDied)
+	}
 
 	var run Program
+	// It leaves the crew's process group too, which kill(2) of 0 is not to hit,
+	// and has to end with the crew all the same.
+	run.Call("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, Int(unix.PR_SET_PDEATHSIG), Int(int(unix.SIGKILL)))
 	run.Call("setsid", unix.SYS_SETSID).MayFail()
 	run.Call("unshare descriptors", unix.SYS_UNSHARE, Int(unix.CLONE_FILES))
 	for i, fd := range c.Files {
@@ -61,7 +73,7 @@ func (a *Agent) Command(ctx context.Context, c Command) (syscall.WaitStatus, err
 	if err := a.Start(ctx, &wait); err != nil {
 		return 0, err
 	}
-	if err := a.forward(ctx, child, c.Signals); err != nil {
+	if err := a.forward(ctx, pidfd, c.Signals); err != nil {
 		return 0, err
 	}
 	// An executed child never comes back to say so.
@@ -75,8 +87,8 @@ func (a *Agent) Command(ctx context.Context, c Command) (syscall.WaitStatus, err
 	return syscall.WaitStatus(binary.NativeEndian.Uint32(status.Bytes(4))), nil
 }
 
-// forward waits for the agent and passes signals on to child meanwhile.
-func (a *Agent) forward(ctx context.Context, child *Agent, signals <-chan os.Signal) error {
+// forward waits for the agent and passes signals on to its child meanwhile.
+func (a *Agent) forward(ctx context.Context, child int, signals <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() { done <- a.Wait(ctx) }()
 	for {
@@ -84,8 +96,8 @@ func (a *Agent) forward(ctx context.Context, child *Agent, signals <-chan os.Sig
 		case err := <-done:
 			return err
 		case s := <-signals:
-			if n, ok := s.(syscall.Signal); ok && a.crew.has(child.pid) {
-				if err := unix.Kill(child.pid, n); err != nil {
+			if n, ok := s.(syscall.Signal); ok {
+				if err := unix.PidfdSendSignal(child, n, nil, 0); err != nil && err != unix.ESRCH {
 					return fmt.Errorf("pass %v on to the command: %w", n, err)
 				}
 			}
