@@ -38,11 +38,11 @@ func (e *executor) writeMaps(s Step) {
 
 func (e *executor) ids(s Step) {
 	p := e.program(s.By)
+	what := fmt.Sprintf("become uid %d, gid %d", s.UID, s.GID)
 	if s.UID != 0 {
 		// Or else the capabilities go with the 0: setuid(2) in capabilities(7).
-		p.Call("prctl PR_SET_SECUREBITS", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(secbitNoSetuidFixup))
+		p.Call(what+": prctl PR_SET_SECUREBITS", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(secbitNoSetuidFixup))
 	}
-	what := fmt.Sprintf("become uid %d, gid %d", s.UID, s.GID)
 	p.Call(what, unix.SYS_SETRESGID, agent.Int(s.GID), agent.Int(s.GID), agent.Int(s.GID))
 	p.Call(what, unix.SYS_SETRESUID, agent.Int(s.UID), agent.Int(s.UID), agent.Int(s.UID))
 	dumpable(p)

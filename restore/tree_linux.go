@@ -94,7 +94,8 @@ func Find(name string) (*Tree, error) {
 		}
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
+	path := filepath.Join(dir, name)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", name, ErrNotFound)
 	}
@@ -103,7 +104,7 @@ func Find(name string) (*Tree, error) {
 	}
 	t := new(Tree)
 	if err := json.Unmarshal(text, t); err != nil {
-		return nil, fmt.Errorf("record of %s: %w", name, err)
+		return nil, fmt.Errorf("the record of %s is damaged: end its processes, and remove %s: %w", name, path, err)
 	}
 	t.Name = name
 	return t, nil
