@@ -192,7 +192,7 @@ func alsoAsUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()), "-test.timeout=100s")
-	cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home)
+	cmd.Env = append(os.Environ(), helperVariable+"=", "HOME="+home, "TMPDIR="+home)
 	cmd.Dir = home
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: unix.SIGKILL}
 	runtime.LockOSThread()
@@ -212,4 +212,8 @@ func alsoAsUser(t *testing.T) {
 // helpers are programs for tests to execute, by name.
 var helpers = map[string]func(args []string) int{
 	"die after": dieAfter,
+	"idle":      idle,
+	"command":   command,
+
+	"in user namespace": inUserNamespace,
 }
