@@ -127,6 +127,9 @@ func dup(fd int) int {
 	return n
 }
 
+// PID returns the tree's keeper, of which all its processes are descendants.
+func (s *Standing) PID() int { return s.crew.Guardian().PID() }
+
 // Close takes down a tree that was not committed, and sees it gone. Of one that
 // was it gives back what the maker held.
 func (s *Standing) Close() error {

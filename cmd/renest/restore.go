@@ -52,7 +52,7 @@ func runRestore(c *cli.Context) error {
 	}
 	refused := restore.Preflight(plan, host)
 	if c.Bool("dry-run") {
-		if err := writePlan(c.App.Writer, plan); err != nil {
+		if err := showPlan(c, plan); err != nil {
 			return err
 		}
 	}
@@ -78,8 +78,6 @@ func restoreUsage(c *cli.Context) (image string, command []string, err error) {
 		return "", nil, usagef("restore: one image, not %d: a command stands behind --", len(args))
 	case c.Bool("detach") && len(command) > 0:
 		return "", nil, usagef("restore: either -d or a command")
-	case c.Bool("json") && !c.Bool("detach"):
-		return "", nil, usagef("restore: --json goes with -d")
 	}
 	if name := c.String("name"); c.IsSet("name") {
 		if err := restore.CheckName(name); err != nil {
@@ -111,7 +109,7 @@ func carryOut(c *cli.Context, plan *restore.Plan, command []string) error {
 	}
 	if c.Bool("detach") {
 		err = commit(c, s)
-	} else {
+	} else if err = announce(c, s); err == nil {
 		err = runIn(c.Context, s, path, command)
 	}
 	if cerr := s.Close(); err == nil {
@@ -148,6 +146,14 @@ type restoredJSON struct {
 	Verified   bool              `json:"verified"`
 }
 
+// announce says as JSON, where that is asked for, what a command is to find.
+func announce(c *cli.Context, s *restore.Standing) error {
+	if !c.Bool("json") {
+		return nil
+	}
+	return writeJSON(c.App.Writer, restoredJSON{c.String("name"), s.PID(), s.Bindings, true})
+}
+
 // runIn runs a command in the tree. Signals to stop are the command's; the tree
 // ends with it. The exit code is the command's, as a shell has it.
 func runIn(ctx context.Context, s *restore.Standing, path string, command []string) error {
@@ -164,6 +170,38 @@ func runIn(ctx context.Context, s *restore.Standing, path string, command []stri
 		return exitError{code: status.ExitStatus()}
 	}
 	return nil
+}
+
+// planStepJSON is a step in what restore --dry-run --json prints.
+type planStepJSON struct {
+	Op        string   `json:"op"`
+	Agent     int      `json:"agent"`
+	New       int      `json:"new,omitempty"`
+	Namespace string   `json:"namespace,omitempty"`
+	Creates   []string `json:"creates,omitempty"`
+	Does      string   `json:"does"`
+	Why       string   `json:"why"`
+}
+
+func showPlan(c *cli.Context, plan *restore.Plan) error {
+	if !c.Bool("json") {
+		return writePlan(c.App.Writer, plan)
+	}
+	out := struct {
+		Steps []planStepJSON `json:"steps"`
+		Notes []string       `json:"notes"`
+	}{Steps: []planStepJSON{}, Notes: append([]string{}, plan.Notes...)}
+	for _, s := range plan.Steps {
+		j := planStepJSON{Op: s.Op.String(), Agent: s.By, New: s.New, Does: s.String(), Why: s.Why}
+		if s.NS != nil {
+			j.Namespace = s.NS.Name()
+		}
+		for _, n := range s.Creates {
+			j.Creates = append(j.Creates, n.Name())
+		}
+		out.Steps = append(out.Steps, j)
+	}
+	return writeJSON(c.App.Writer, out)
 }
 
 // writePlan prints the steps of a plan, each with its reason.

@@ -82,7 +82,6 @@ func TestUsage(t *testing.T) {
 		"restore two":          {"restore nstree.img other.img", "one image"},
 		"restore two ways":     {"restore -D . nstree.img", "one image"},
 		"restore both":         {"restore -d nstree.img -- sh", "either -d or a command"},
-		"restore json":         {"restore --json nstree.img", "-d"},
 		"restore a path":       {"restore --name ../x nstree.img -d", `"../x"`},
 		"restore without a --": {"restore nstree.img sh -c true", "-c"},
 		"ps an argument":       {"ps x", `"x"`},
