@@ -3,9 +3,11 @@ package test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -102,14 +104,27 @@ func testBinaries(t *testing.T) []suite.Binary {
 	return all
 }
 
+// To look into a failure elsewhere:
+//
+//	go test ./test -v -run 'TestVM/trixie$' -args -only nsfs/agent -inner '-test.run=TestRun -test.count=20'
+var (
+	only  = flag.String("only", "", "run elsewhere the tests of this package alone")
+	inner = flag.String("inner", "", "more flags for test binaries that run elsewhere")
+)
+
 // elsewhere tells whether it is worth while to run the tests of a package as
 // another user or on another kernel: those of pure packages would say the same
 // again, and those of the harness need what is only here.
-func elsewhere(b suite.Binary) bool { return !b.Pure && b.Name() != "test/vm" }
+func elsewhere(b suite.Binary) bool {
+	if *only != "" {
+		return b.Name() == *only
+	}
+	return !b.Pure && b.Name() != "test/vm"
+}
 
 // flags are those of a test binary that runs elsewhere.
 func flags(limit time.Duration) []string {
-	return []string{"-test.v=test2json", "-test.timeout=" + limit.String()}
+	return append([]string{"-test.v=test2json", "-test.timeout=" + limit.String()}, strings.Fields(*inner)...)
 }
 
 // settle adds what a test binary printed elsewhere to a pass and fails t if it

@@ -98,6 +98,9 @@ func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary)
 			settle(t, r.pass, r.binary, c.Code, c.Output)
 		})
 	}
+	if t.Failed() {
+		t.Logf("the kernel's log:\n%s", result.Console)
+	}
 	for _, pass := range passes {
 		if err := pass.Leave(); err != nil {
 			t.Error(err)
