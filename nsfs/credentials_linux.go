@@ -19,26 +19,27 @@ type Credentials struct {
 	Ambient     uint64 // Linux 4.3
 	NoNewPrivs  bool   // Linux 4.10
 	Seccomp     int    // 0 off, 1 strict, 2 a filter (Linux 3.8)
+
+	buf []byte // of the file, for the next task
 }
 
-// Credentials reads the task's status and its rights into c, whose slices it
+// Credentials reads the task's status and its rights into c, whose memory it
 // reuses. It needs no privilege but that the procfs shows the task. Uids are in
 // the numbering of the caller's user namespace, and the overflow uid where that
 // has none for them.
 func (t Task) Credentials(c *Credentials) error {
-	var b [4096]byte
-	buf, err := readWhole(t.fd, "status\x00", b[:0])
+	buf, err := readWhole(t.fd, "status\x00", c.buf)
 	if err != nil {
 		return wrap("read", t.path("status\x00"), err, fileKind)
 	}
+	c.buf = buf
 	c.parse(buf)
 	return nil
 }
 
 // parse reads the lines it knows and skips the others.
 func (c *Credentials) parse(b []byte) {
-	nspid := c.NSPID
-	*c = Credentials{Status: Status{NSPID: nspid}}
+	*c = Credentials{Status: Status{NSPID: c.NSPID}, buf: c.buf}
 	c.Status.parse(b)
 	// What the task calls itself comes first, with its newlines escaped.
 	i := bytes.Index(b, []byte("\nCapInh:"))
