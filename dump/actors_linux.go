@@ -26,16 +26,12 @@ type Actors struct {
 	Missing  []string
 }
 
-// ActorsOver finds all tasks that hold a capability of want over the resources
-// which a namespace governs: the inverse of [AuthorityOf]. Threads are listed
-// where they hold other capabilities than the leader of their process.
-func ActorsOver(ctx context.Context, r Reference, want topology.CapSet) (*Actors, error) {
-	p, err := nsfs.OpenProc()
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	ns, err := r.open(ctx, p)
+// Actors finds all tasks that hold a capability of want over the resources which a
+// namespace governs: the inverse of [Host.Authority]. Threads are listed where they
+// hold other capabilities than the leader of their process.
+func (h *Host) Actors(ctx context.Context, r Reference, want topology.CapSet) (*Actors, error) {
+	p := h.proc
+	ns, err := h.Open(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +111,7 @@ func (s *survey) process(j *judge, pid int) {
 	if leader == nil {
 		return
 	}
-	s.add(leader)
+	s.add(t, leader)
 	if leader.Threads <= 1 {
 		return
 	}
@@ -124,14 +120,17 @@ func (s *survey) process(j *judge, pid int) {
 		return
 	}
 	for _, tid := range tids {
+		if tid == pid {
+			continue
+		}
 		th, err := t.Thread(tid)
-		if tid == pid || err != nil {
+		if err != nil {
 			continue
 		}
 		// All threads are in one user namespace (userns_install), and in one
 		// pid namespace; their credentials are their own.
 		if a := s.task(j, th); a != nil && (a.Held != leader.Held || leader.Zombie()) {
-			s.add(a)
+			s.add(th, a)
 		}
 		th.Close()
 	}
@@ -170,9 +169,14 @@ func (s *survey) denied(j *judge, t nsfs.Task) {
 	s.miss.add(name, "user namespace: permission denied")
 }
 
-func (s *survey) add(a *Actor) {
+// add adds a task that holds what is wanted.
+func (s *survey) add(t nsfs.Task, a *Actor) {
 	if a.Held&s.want == 0 || a.Zombie() {
 		return
+	}
+	var err error
+	if a.Start, err = t.StartTime(); err != nil {
+		return // gone
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

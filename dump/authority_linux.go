@@ -15,7 +15,7 @@ import (
 // Actor is a task and what it may do to a namespace and to what that governs.
 type Actor struct {
 	PID, TID int
-	Start    uint64 // clock ticks since boot: PID:Start names one process
+	Start    uint64 // clock ticks since boot, 0 where it was not asked for
 	Comm     string
 	NSPID    []int
 	State    byte // as /proc/PID/stat has it
@@ -36,29 +36,29 @@ type Actor struct {
 // Zombie reports whether the task has ended, and can do nothing any more.
 func (a *Actor) Zombie() bool { return a.State == 'Z' || a.State == 'X' }
 
-// AuthorityOf answers what a task may do to a namespace: which capabilities it
-// holds over the resources that the namespace governs, and whether it could join
-// it. It climbs from the namespace by descriptors and reads one task: unless the
+// Authority answers what a task may do to a namespace: which capabilities it holds
+// over the resources that the namespace governs, and whether it could join it. It
+// climbs from the namespace by descriptors and reads one task: unless the
 // reference has to be searched for, its cost does not depend on the host's size.
 //
 // It takes the right to see the task's user namespace (PTRACE_MODE_READ_FSCREDS).
-func AuthorityOf(ctx context.Context, task TaskReference, r Reference) (*Actor, error) {
-	p, err := nsfs.OpenProc()
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	t, err := task.loc.Open(p)
+func (h *Host) Authority(ctx context.Context, task TaskReference, r Reference) (*Actor, error) {
+	t, err := task.loc.Open(h.proc)
 	if err != nil {
 		return nil, err
 	}
 	defer t.Close()
-	ns, err := r.open(ctx, p)
+	ns, err := h.Open(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	defer ns.Close()
-	return authority(p, t, ns)
+	a, err := authority(h.proc, t, ns)
+	if err != nil {
+		return nil, err
+	}
+	a.Start = task.loc.Start
+	return a, nil
 }
 
 // tries bounds how often a task is read that keeps changing its user namespace.
@@ -116,10 +116,6 @@ func (j *judge) actor(t nsfs.Task, c *climb, user nsfs.Ref) (*Actor, error) {
 	a := &Actor{
 		PID: t.PID(), TID: t.TID(), Comm: s.Name, NSPID: slices.Clone(s.NSPID), State: s.State,
 		KThread: s.KThread, Seccomp: s.Seccomp != 0, Securebits: -1,
-	}
-	var err error
-	if a.Start, err = t.StartTime(); err != nil {
-		return nil, err
 	}
 	a.Joiner = topology.Joiner{Threads: s.Threads, Credentials: topology.Credentials{
 		User:        c.users[user.Ino],

@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -32,56 +31,6 @@ func (r Reference) Type() topology.Type {
 		return typeOf(r.loc.Link.Type())
 	}
 	return 0
-}
-
-// Open opens the namespace. By its name, and where the kernel does not open it
-// by its id, it has to be found first: then the tasks of the host are looked
-// through and, where none is in it, all that a dump looks at.
-func (r Reference) Open(ctx context.Context) (*nsfs.NS, error) {
-	p, err := nsfs.OpenProc()
-	if err != nil {
-		return nil, err
-	}
-	defer p.Close()
-	return r.open(ctx, p)
-}
-
-func (r Reference) open(ctx context.Context, p *nsfs.Proc) (*nsfs.NS, error) {
-	ns, err := r.loc.Open(p)
-	switch {
-	case err == nil:
-		return ns, nil
-	case r.loc.Ref.Type != 0:
-	case r.loc.ID == 0:
-		return nil, err
-	case nsfs.HaveNSID(p) != nil:
-		return nil, fmt.Errorf("namespace %s: this kernel gives no ids (Linux 6.18 does): refer to it in another way, such as PID/net", r)
-	}
-	return r.search(ctx, p)
-}
-
-// Find finds the namespace in a graph that was taken on this host just now.
-func (r Reference) Find(ctx context.Context, g *topology.Graph) (*topology.Namespace, error) {
-	if r.loc.Ref.Type != 0 || r.loc.ID != 0 {
-		return r.lookup(g)
-	}
-	ns, err := r.Open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer ns.Close()
-	ref, err := ns.Ref()
-	if err != nil {
-		return nil, err
-	}
-	n := g.Index().Lookup(typeOf(ref.Type), ref.Ino)
-	if id, err := ns.ID(); err == nil && n != nil && n.ID != 0 && n.ID != uint64(id) {
-		n = nil // one before it, of the same number
-	}
-	if n == nil {
-		return nil, fmt.Errorf("%s is %s, which was not in sight when the host was looked at", r, ref)
-	}
-	return n, nil
 }
 
 // lookup finds a namespace by what a graph has of it.

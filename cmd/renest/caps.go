@@ -39,7 +39,15 @@ func runCaps(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := dump.AuthorityOf(c.Context, task, ns)
+	host, err := dump.OpenHost()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	if task, err = host.Identify(task); err != nil {
+		return fmt.Errorf("caps: %w", err)
+	}
+	a, err := host.Authority(c.Context, task, ns)
 	if err != nil {
 		return fmt.Errorf("caps: %w", err)
 	}
@@ -117,10 +125,10 @@ func newActorJSON(a *dump.Actor) actorJSON {
 func writeActor(w io.Writer, a *dump.Actor) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "pid %d (%s), uid %d, over what %s governs: ", a.PID, printable(a.Comm), a.EUID, a.Target.Name())
-	switch {
-	case a.Held == topology.AllCaps:
+	switch a.Held {
+	case topology.AllCaps:
 		b.WriteString("all capabilities\n\n")
-	case a.Held == 0:
+	case 0:
 		b.WriteString("no capability\n\n")
 	default:
 		fmt.Fprintf(&b, "%d of %d capabilities\n\n", a.Held.Len(), topology.AllCaps.Len())

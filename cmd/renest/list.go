@@ -43,7 +43,7 @@ func runList(c *cli.Context) error {
 		return err
 	}
 	if c.IsSet("owner") {
-		owner, err := ref.Find(c.Context, g)
+		owner, err := findNS(c, ref, g)
 		if err == nil && owner.Type != topology.User {
 			err = fmt.Errorf("%s is %s: %w", ref, owner.Name(), errNoOwner)
 		}

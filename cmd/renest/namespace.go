@@ -22,6 +22,16 @@ func parseNS(c *cli.Context, arg string) (dump.Reference, error) {
 	return r, nil
 }
 
+// findNS finds the namespace that r refers to in a graph of this host.
+func findNS(c *cli.Context, r dump.Reference, g *topology.Graph) (*topology.Namespace, error) {
+	host, err := dump.OpenHost()
+	if err != nil {
+		return nil, err
+	}
+	defer host.Close()
+	return host.Find(c.Context, r, g)
+}
+
 // parseOwner reads how a user namespace is referred to. self is that of this
 // process.
 func parseOwner(arg string) (dump.Reference, error) {

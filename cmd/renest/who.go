@@ -51,7 +51,12 @@ func runWho(c *cli.Context) error {
 	if want == 0 {
 		want = ^topology.CapSet(0)
 	}
-	found, err := dump.ActorsOver(c.Context, ns, want)
+	host, err := dump.OpenHost()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	found, err := host.Actors(c.Context, ns, want)
 	if err != nil {
 		return fmt.Errorf("who: %w", err)
 	}

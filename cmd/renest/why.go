@@ -46,7 +46,7 @@ func runWhy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	n, err := ref.Find(c.Context, g)
+	n, err := findNS(c, ref, g)
 	if err != nil {
 		return fmt.Errorf("why: %w", err)
 	}
