@@ -147,7 +147,9 @@ func (a *Agent) idle(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if a.dead() || a.pid == 0 && time.Since(start) > birth {
+		// One that ends says before that it is done: it may have done both
+		// since it was last asked.
+		if (a.dead() || a.pid == 0 && time.Since(start) > birth) && a.slot.state.Load() != idle {
 			return fmt.Errorf("pid %d: %w", a.pid, ErrDied)
 		}
 	}
