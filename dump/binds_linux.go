@@ -7,52 +7,92 @@ import (
 	"github.com/renest/renest/topology"
 )
 
+// unopened is a bind mount of a namespace that its path does not lead to, as
+// something else is mounted over it.
+type unopened struct {
+	nsfs.Bind
+	mnt *node
+}
+
 // binds reads the bind mounts of namespaces in mount namespace n, through the
-// first of its tasks to come along. In a dump of a tree the caller's own mount
-// namespace waits until the end: what is mounted there pins namespaces of the
-// tree, and is no reason to take others into it.
+// first of its tasks to come along that sees all of them. In a dump of a tree the
+// caller's own mount namespace waits until the end: what is mounted there pins
+// namespaces of the tree, and is no reason to take others into it.
 func (r *reader) binds(t nsfs.Task, n *node) {
-	if r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) {
+	if n == nil || r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) {
 		return
 	}
-	err := t.Binds(func(b nsfs.Bind) { r.bind(t, n, b) })
-	switch {
-	case errors.Is(err, nsfs.ErrDenied):
-		r.d.miss.add(n.ref.String(), "bind mounts: permission denied")
-	case err != nil:
-		r.d.reg.releaseBinds(n) // the next task may do it
+	n.partly = member{t.PID(), t.TID()}
+	if r.allBinds(t, n) != nil { // another task may show them, or an agent
+		r.d.reg.releaseBinds(n)
 	}
+}
+
+var errPartly = errors.New("not every mount is shown")
+
+// allBinds is someBinds through a task that sees all mounts, as far as one can
+// tell: its root directory is that of the mount namespace, and it is shown as many
+// as there are.
+func (r *reader) allBinds(t nsfs.Task, n *node) error {
+	if at, err := t.AtRoot(); err != nil || !at {
+		return errors.Join(errPartly, err)
+	}
+	pins, unopened := len(r.pins), len(r.unopened)
+	shown, err := r.someBinds(t, n)
+	if err == nil && shown+1 < n.mounts { // the one below all others is shown to none
+		err = errPartly
+	}
+	if err != nil {
+		r.pins, r.unopened = r.pins[:pins], r.unopened[:unopened]
+	}
+	return err
+}
+
+// someBinds reads the bind mounts that a task sees, and returns how many mounts
+// of any kind it does.
+func (r *reader) someBinds(t nsfs.Task, n *node) (int, error) {
+	return t.Binds(func(b nsfs.Bind) { r.bind(t, n, b) })
 }
 
 func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
 	n, mine := r.d.reg.get(b.Ref)
 	if mine {
+		w := way{kind: byBind, task: member{t.PID(), t.TID()}, path: b.Path}
+		if r.agent {
+			w.task, w.from = member{}, mnt
+		}
 		ns, err := t.OpenBind(b.Path)
 		if err != nil {
 			r.d.reg.done(n, false)
-			r.d.miss.add(b.Ref.String(), "bind mount "+b.Path+" in "+mnt.ref.String()+" cannot be opened")
+			r.unopened = append(r.unopened, unopened{b, mnt})
 			return
 		}
-		got := r.d.described(n, ns, way{kind: byBind, task: member{t.PID(), t.TID()}, path: b.Path})
+		got := r.d.described(n, ns, w)
 		_ = ns.Close()
 		if got != n {
-			r.d.miss.add(b.Ref.String(), "bind mount "+b.Path+" in "+mnt.ref.String()+" is hidden by another mount")
+			r.unopened = append(r.unopened, unopened{b, mnt})
 			return
 		}
 	}
-	r.pins = append(r.pins, pin{node: n, mnt: mnt, Pin: topology.Pin{Kind: topology.PinBind, Path: b.Path}})
+	r.found(n)
+	r.pins = append(r.pins, bindPin(n, mnt, b.Path))
+}
+
+func bindPin(n, mnt *node, path string) pin {
+	return pin{node: n, mnt: mnt, Pin: topology.Pin{Kind: topology.PinBind, Path: path}}
 }
 
 // ownBinds adds to the namespaces of a tree the bind mounts in the caller's own
 // mount namespace that pin them.
 func (d *dumper) ownBinds() error {
-	if d.root == 0 {
+	mnt := d.own[nsfs.InMnt]
+	if d.root == 0 || mnt == nil {
 		return nil
 	}
-	mnt := d.own[nsfs.InMnt]
-	return d.self.Binds(func(b nsfs.Bind) {
+	_, err := d.self.Binds(func(b nsfs.Bind) {
 		if n := d.reg.lookup(b.Ref); n != nil && n.known.Load() && !n.external {
-			d.pins = append(d.pins, pin{node: n, mnt: mnt, Pin: topology.Pin{Kind: topology.PinBind, Path: b.Path}})
+			d.pins = append(d.pins, bindPin(n, mnt, b.Path))
 		}
 	})
+	return err
 }

@@ -42,7 +42,7 @@ func (d *dumper) refused(n *node, err error) bool {
 	if !errors.Is(err, nsfs.ErrDenied) {
 		return false
 	}
-	d.miss.add(n.ref.String(), "owner: permission denied")
+	n.ownerErr, n.parentErr = err, err
 	return true
 }
 
@@ -78,29 +78,32 @@ func (d *dumper) describe(n *node, ns *nsfs.NS) {
 	if d.ids {
 		n.id, _ = ns.ID()
 	}
-	n.owner = d.edge(nsfs.User, ns.Owner, way{kind: byOwner, from: n})
+	n.owner, n.ownerErr = d.edge(nsfs.User, ns.Owner, way{kind: byOwner, from: n})
 	switch n.ref.Type {
 	case nsfs.User:
 		n.parent = n.owner
 		n.ownerUID, _ = ns.OwnerUID()
+	case nsfs.Mnt:
+		n.mounts, _ = ns.Mounts()
 	case nsfs.PID:
-		n.parent = d.edge(n.ref.Type, ns.Parent, way{kind: byParent, from: n})
+		n.parent, n.parentErr = d.edge(n.ref.Type, ns.Parent, way{kind: byParent, from: n})
 		d.askInit(n, ns)
 	}
 }
 
-// edge follows an edge, nil where it leads out of sight.
-func (d *dumper) edge(t nsfs.Type, open func() (*nsfs.NS, error), w way) *node {
+// edge follows an edge. An error is for settle to note, unless the namespace turns
+// out to be external.
+func (d *dumper) edge(t nsfs.Type, open func() (*nsfs.NS, error), w way) (*node, error) {
 	up, err := open()
 	if err != nil {
-		return nil // settle notes it, unless n turns out to be external
+		return nil, err
 	}
 	defer up.Close()
 	ino, err := up.Ino()
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return d.byRef(up, nsfs.Ref{Type: t, Ino: ino}, w)
+	return d.byRef(up, nsfs.Ref{Type: t, Ino: ino}, w), nil
 }
 
 // reopen opens a namespace again that was found earlier, and makes sure that it
@@ -146,6 +149,10 @@ func (d *dumper) openWay(w way) (*nsfs.NS, error) {
 		return from.Parent()
 	case byID:
 		return nsfs.Handle{ID: w.from.id}.Open()
+	case byBind:
+		if w.task.pid == 0 {
+			return d.openBindOf(w.from, w.path)
+		}
 	}
 	t, err := d.task(w.task)
 	if err != nil {
@@ -157,6 +164,8 @@ func (d *dumper) openWay(w way) (*nsfs.NS, error) {
 		return t.OpenByPIDFD(w.link)
 	case byFD:
 		return t.OpenFD(w.fd)
+	case bySocket:
+		return openSocket(t, w.fd)
 	case byBind:
 		return t.OpenBind(w.path)
 	default:

@@ -43,14 +43,25 @@ type dumper struct {
 
 	reg   registry
 	miss  missing
-	own   []*node
-	fds   map[int]nsfs.Ref // the caller's own, from before the dump opened any
+	own   [nsfs.PIDForChildren]*node // nil of what the kernel does not have
+	fds   ownFDs
+	first nsfs.Link    // that a task has, to its very end
+	look  int          // which look at the sources this is
+	read  map[int]bool // the tasks that were read
+	procs []proc       // of a tree: every process, and whether it belongs to it
+	socks sockets
 	tasks []*task
 	pins  []pin
+	inner *inside // agents, nil until they are needed
 
-	listedNodes []*node // that only listns(2) led to
-	nodes       []*node // what the dump holds
-	lost        []*node // cgroup namespaces whose root no task shows
+	lostTasks      int // of this look: that had ended before they were read
+	unknownSockets []unknownSocket
+	unopened       []unopened
+
+	active      []nsfs.ID // what listns(2) listed before anything was opened
+	listedNodes []*node   // that only listns(2) led to
+	nodes       []*node   // what the dump holds
+	lost        []*node   // cgroup namespaces whose root no task shows
 }
 
 // pin is a descriptor or a bind mount that keeps a namespace alive.
@@ -60,12 +71,15 @@ type pin struct {
 	mnt *node
 }
 
-func run(ctx context.Context, o Options, scan func(*dumper) error) (*topology.Graph, error) {
-	d := &dumper{ctx: ctx, opts: o, reg: registry{nodes: map[nsfs.Ref]*node{}}}
+func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.Graph, err error) {
+	d := &dumper{
+		ctx: ctx, opts: o, reg: registry{nodes: map[nsfs.Ref]*node{}},
+		read: map[int]bool{}, socks: sockets{nets: map[uint64]*node{}},
+	}
 	if err := d.open(); err != nil {
 		return nil, fmt.Errorf("dump: %w", err)
 	}
-	defer d.close()
+	defer func() { err = errors.Join(err, d.close()) }()
 	if err := d.scan(scan); err != nil {
 		return nil, err
 	}
@@ -74,10 +88,9 @@ func run(ctx context.Context, o Options, scan func(*dumper) error) (*topology.Gr
 
 func (d *dumper) scan(scan func(*dumper) error) error {
 	for _, step := range []func() error{
+		d.listActive,
 		d.readOwn,
-		func() error { return scan(d) },
-		d.scanListed,
-		d.recheck,
+		func() error { return d.lookUntilStable(scan) },
 		d.settle,
 		d.readLife,
 		d.readState,
@@ -103,8 +116,7 @@ func (d *dumper) open() error {
 		return errors.Join(err, p.Close())
 	}
 	if err := d.probe(); err != nil {
-		d.close()
-		return err
+		return errors.Join(err, d.close())
 	}
 	return nil
 }
@@ -114,8 +126,7 @@ func (d *dumper) probe() error {
 	if d.dev, err = d.proc.NSDev(); err != nil {
 		return err
 	}
-	d.fds = map[int]nsfs.Ref{}
-	if _, err = d.self.FDs(d.dev, nil, func(fd int, r nsfs.Ref) { d.fds[fd] = r }); err != nil {
+	if err := d.readOwnFDs(); err != nil {
 		return err
 	}
 	d.ids = nsfs.HaveNSID(d.proc) == nil
@@ -130,9 +141,14 @@ func (d *dumper) probe() error {
 
 const capSysPtrace = 19 // CAP_SYS_PTRACE, include/uapi/linux/capability.h
 
-func (d *dumper) close() {
+func (d *dumper) close() error {
+	var err error
+	if d.inner != nil {
+		err = d.inner.close()
+	}
 	d.self.Close()
 	_ = d.proc.Close()
+	return err
 }
 
 // readOwn describes the caller's own namespaces, which are external to any dump,
@@ -141,13 +157,19 @@ func (d *dumper) readOwn() error {
 	for l := range nsfs.Link(nsfs.NumLinks) {
 		ref, err := d.self.Ref(l)
 		if errors.Is(err, nsfs.ErrGone) {
-			continue // time namespaces came with Linux 5.6; for_children may be unborn
+			continue // the kernel has no such type, or its children's is unborn
 		}
 		if err != nil {
 			return fmt.Errorf("dump: %w", err)
 		}
 		if n := d.byLink(d.self, l, ref); l < nsfs.PIDForChildren {
-			d.own = append(d.own, n)
+			d.own[l] = n
+		}
+	}
+	d.first = nsfs.NumLinks
+	for _, l := range []nsfs.Link{nsfs.InPID, nsfs.InUser} {
+		if d.own[l] != nil {
+			d.first = l
 		}
 	}
 	var mark func(*node)
@@ -160,6 +182,9 @@ func (d *dumper) readOwn() error {
 	}
 	for _, n := range d.own {
 		mark(n)
+		if n != nil {
+			n.held, n.checked = true, true
+		}
 	}
 	return nil
 }

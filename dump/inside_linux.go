@@ -17,9 +17,10 @@ import (
 // The first of them stays outside and opens what the others enter: all share one
 // descriptor table.
 type inside struct {
-	d     *dumper
-	crew  *agent.Crew
-	admin bool // CAP_SYS_ADMIN here, and so in every user namespace below
+	d      *dumper
+	crew   *agent.Crew
+	admin  bool // CAP_SYS_ADMIN here, and so in every user namespace below
+	puppet puppet
 }
 
 // visit is a stay in one namespace.
@@ -32,6 +33,18 @@ type visit struct {
 
 // visitBatch bounds the descriptors held at a time, here and in the agents.
 const visitBatch = 64
+
+// agents starts the agents when they are needed first. They end with the dump.
+func (d *dumper) agents() (*inside, error) {
+	if d.inner == nil {
+		v, err := d.startInside()
+		if err != nil {
+			return nil, err
+		}
+		d.inner = v
+	}
+	return d.inner, nil
+}
 
 func (d *dumper) startInside() (*inside, error) {
 	fd, err := unix.FcntlInt(uintptr(d.proc.FD()), unix.F_DUPFD_CLOEXEC, 3)

@@ -30,6 +30,21 @@ func (d *dumper) chooseSource() error {
 	return nil
 }
 
+// listActive notes which namespaces are active before the dump looks at any: to
+// look at one makes it active for a moment (nsfs_init_inode, fs/nsfs.c).
+func (d *dumper) listActive() error {
+	if !d.sees {
+		return nil
+	}
+	for id, err := range nsfs.List(nsfs.Query{}) {
+		if err != nil {
+			return fmt.Errorf("dump: %w", err)
+		}
+		d.active = append(d.active, id)
+	}
+	return nil
+}
+
 // scanListed adds what listns(2) lists and no task, descriptor or mount led to:
 // a descriptor in flight between two sockets is one such holder. In a tree, what
 // is owned by one of its own user namespaces belongs to it.

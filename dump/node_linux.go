@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,15 +12,17 @@ import (
 
 // node is a namespace while it is being found out about.
 type node struct {
-	ref      nsfs.Ref
-	id       nsfs.ID // 0 before Linux 6.18
-	owner    *node
-	parent   *node       // of a user namespace the same as owner
-	known    atomic.Bool // described: the fields above and below are filled
-	busy     bool        // someone is at it; under the registry's lock
-	external bool
-	keep     bool
-	unborn   bool // a pid namespace that is known never to have had an init
+	ref       nsfs.Ref
+	id        nsfs.ID // 0 before Linux 6.18
+	owner     *node
+	parent    *node // of a user namespace the same as owner
+	ownerErr  error // why there is none
+	parentErr error
+	known     atomic.Bool // described: the fields above and below are filled
+	busy      bool        // someone is at it; under the registry's lock
+	external  bool
+	keep      bool
+	unborn    bool // a pid namespace that is known never to have had an init
 
 	ownerUID uint32 // user: the creator, in our own numbering
 	init     int    // pid: its init, 0 where there is none or it is not known
@@ -28,8 +31,12 @@ type node struct {
 	time     member // a task whose children will be in it: /proc shows that offset
 	way      way
 	maps     *userMaps
-	bindsBy  bool // mnt: its bind mounts were read
+	bindsBy  bool   // mnt: its bind mounts were read, or are being
+	bindsBad int    // mnt: how often one could not be opened
+	mounts   int    // mnt: how many it has, 0 where the kernel does not say
+	partly   member // mnt: a task in it that sees some of its mounts
 
+	held    bool // by the caller, who is in it
 	refs    int  // tasks, descriptors and mounts that lead here
 	checked bool // that it was still the same at the end
 	stale   bool // it is gone, and its number may be another's
@@ -57,7 +64,8 @@ const (
 	byLink   wayKind = iota + 1 // a link of a task
 	byPIDFD                     // a link of a task that only a pidfd opens
 	byFD                        // a descriptor of a task
-	byBind                      // a path below a task's root
+	bySocket                    // a socket of a task
+	byBind                      // a path below a task's root, or in mount namespace from
 	byOwner                     // as the owner of from
 	byParent                    // as the parent of from
 	byID                        // as listns(2) lists it
@@ -111,6 +119,21 @@ func (r *registry) releaseBinds(n *node) {
 	n.bindsBy = false
 }
 
+// unreadMounts returns the mount namespaces whose bind mounts were not read, in a
+// fixed order.
+func (r *registry) unreadMounts() []*node {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []*node
+	for _, n := range r.nodes {
+		if n.ref.Type == nsfs.Mnt && !n.bindsBy && n.known.Load() {
+			list = append(list, n)
+		}
+	}
+	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.ref.Ino, b.ref.Ino) })
+	return list
+}
+
 // replace puts a new node, to be described by the caller, in place of one whose
 // namespace is gone and whose inode number has another now.
 func (r *registry) replace(old *node) *node {
@@ -148,15 +171,7 @@ func (r *registry) all() []*node {
 			list = append(list, n)
 		}
 	}
-	slices.SortFunc(list, func(a, b *node) int {
-		if a.ref.Ino != b.ref.Ino {
-			if a.ref.Ino < b.ref.Ino {
-				return -1
-			}
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.ref.Ino, b.ref.Ino) })
 	return list
 }
 

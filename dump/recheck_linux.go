@@ -2,42 +2,18 @@ package dump
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/renest/renest/nsfs"
 )
-
-// recheckMax bounds how often tasks are read again on a host that does not hold
-// still.
-const recheckMax = 3
 
 // recheck makes sure that those who were found to share a namespace do. A link
 // gives an inode number, and the kernel gives the number of a namespace that ends
 // to the next that is made: of two tasks that were read one after the other, the
 // one may have been in the old and the other in the new. So each namespace that
 // several lead to is looked at once more; where none of its tasks is in it now,
-// all of them are read again.
-func (d *dumper) recheck() error {
-	for range recheckMax {
-		d.findStale()
-		again := d.dropStale()
-		if len(again) == 0 {
-			return nil
-		}
-		if err := d.readTasks(again); err != nil {
-			return err
-		}
-	}
-	d.findStale()
-	for _, pid := range d.dropStale() {
-		d.miss.add("pid "+strconv.Itoa(pid), "its namespaces changed each time it was read")
-	}
-	return nil
-}
-
-// findStale finds the namespaces that several were said to lead to, and nobody
-// leads to now.
-func (d *dumper) findStale() {
+// what led to it is dropped, to be read again, and the tasks among that are
+// returned.
+func (d *dumper) recheck() (again []int) {
 	d.countRefs()
 	for _, t := range d.tasks {
 		d.confirm(t)
@@ -53,29 +29,37 @@ func (d *dumper) findStale() {
 		}
 		d.reg.forget(n)
 	}
+	return d.dropStale()
 }
 
-// dropStale drops what was read of the tasks that lead to a namespace which is
-// gone, or to one that was below such a one, and returns their numbers.
+// dropStale drops what was read of the tasks and mount namespaces that lead to a
+// namespace which is gone, or to one that was below such a one.
 func (d *dumper) dropStale() []int {
-	bad := map[int]bool{}
+	bad, reread := map[int]bool{}, map[*node]bool{}
 	for _, t := range d.tasks {
 		if slices.ContainsFunc(t.nodes[:], gone) {
 			bad[t.pid] = true
 		}
 	}
 	for _, p := range d.pins {
-		if p.PID != 0 && gone(p.node) {
+		switch {
+		case !gone(p.node):
+		case p.PID != 0:
 			bad[p.PID] = true
+		case p.mnt != nil:
+			reread[p.mnt] = true
 		}
 	}
 	d.tasks = slices.DeleteFunc(d.tasks, func(t *task) bool { return bad[t.pid] })
+	d.unknownSockets = slices.DeleteFunc(d.unknownSockets, func(s unknownSocket) bool { return bad[s.PID] })
 	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool {
 		return p.PID != 0 && bad[p.PID] || gone(p.node) || gone(p.mnt)
 	})
+	d.forgetBinds(reread)
 	d.listedNodes = slices.DeleteFunc(d.listedNodes, gone)
 	pids := make([]int, 0, len(bad))
 	for pid := range bad {
+		delete(d.read, pid)
 		pids = append(pids, pid)
 	}
 	slices.Sort(pids)
@@ -97,10 +81,22 @@ func gone(n *node) bool {
 }
 
 // countRefs counts who leads to each namespace. What one task alone leads to was
-// opened through it, and is what it was said to be.
+// opened through it, and is what it was said to be. Edges count where the kernel
+// has no ids, by which they are held against each other when they are read.
 func (d *dumper) countRefs() {
-	for _, n := range d.reg.all() {
+	all := d.reg.all()
+	for _, n := range all {
 		n.refs = 0
+	}
+	for _, n := range all {
+		if d.ids {
+			break
+		}
+		for _, up := range []*node{n.owner, n.parent} {
+			if up != nil {
+				up.refs++
+			}
+		}
 	}
 	for _, t := range d.tasks {
 		for l, n := range t.nodes {
@@ -121,6 +117,9 @@ func (d *dumper) confirm(t *task) {
 	for i, n := range t.nodes {
 		if n == nil || n.refs < 2 || n.checked || !n.known.Load() {
 			continue
+		}
+		if n.id == 0 && n.way != (way{kind: byLink, task: member{t.pid, t.tid}, link: nsfs.Link(i)}) {
+			continue // only who led to it first can tell whether it is still that one
 		}
 		if !open {
 			var err error

@@ -1,6 +1,9 @@
 package dump
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/topology"
 )
@@ -10,8 +13,10 @@ import (
 // owners and parents. It notes the edges that lead out of sight.
 func (d *dumper) settle() error {
 	if err := d.ownBinds(); err != nil {
-		return err
+		return fmt.Errorf("dump: %w", err)
 	}
+	d.settleUnopened()
+	d.settleSockets()
 	for _, t := range d.tasks {
 		for l, n := range t.nodes {
 			if n == nil {
@@ -41,13 +46,25 @@ func (d *dumper) settle() error {
 			continue
 		}
 		if n.owner == nil {
-			d.miss.add(n.ref.String(), "owner: outside the caller's own user namespace")
+			d.missEdge(n, "owner", n.ownerErr, "user")
 		}
 		if n.parent == nil && n.ref.Type == nsfs.PID {
-			d.miss.add(n.ref.String(), "parent: outside the caller's own pid namespace")
+			d.missEdge(n, "parent", n.parentErr, "pid")
 		}
 	}
 	return nil
+}
+
+// missEdge notes that an edge leads to where the caller does not see.
+func (d *dumper) missEdge(n *node, edge string, err error, of string) {
+	switch {
+	case errors.Is(err, nsfs.ErrDenied):
+		d.miss.add(n.ref.String(), edge+": permission denied")
+	case err == nil, errors.Is(err, nsfs.ErrOutOfSight):
+		d.miss.add(n.ref.String(), edge+": outside the caller's own "+of+" namespace")
+	default:
+		d.miss.add(n.ref.String(), edge+": "+reason(err))
+	}
 }
 
 // keep takes n and what is above it into the dump.

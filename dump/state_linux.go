@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/renest/renest/nsfs"
@@ -46,8 +45,8 @@ func (d *dumper) readState() error {
 }
 
 // readInside asks agents for what /proc does not show.
-func (d *dumper) readInside(holes, idle []*node, visits []visit) (err error) {
-	v, err := d.startInside()
+func (d *dumper) readInside(holes, idle []*node, visits []visit) error {
+	v, err := d.agents()
 	if err != nil {
 		if d.ctx.Err() != nil {
 			return fmt.Errorf("dump: %w", err)
@@ -55,7 +54,6 @@ func (d *dumper) readInside(holes, idle []*node, visits []visit) (err error) {
 		d.miss.add("what only an agent reads", err.Error())
 		return nil
 	}
-	defer func() { err = errors.Join(err, v.close()) }()
 	for _, step := range []func() error{
 		func() error { return v.userHoles(holes) },
 		func() error { return v.bornOrNot(idle) },
@@ -70,9 +68,9 @@ func (d *dumper) readInside(holes, idle []*node, visits []visit) (err error) {
 }
 
 // setStates says how alive each namespace is, as far as that is known without
-// entering it. Those that have neither task nor descriptor nor mount are active
-// too, as owners of active ones (ns_owner, kernel/nscommon.c).
+// entering it.
 func (d *dumper) setStates() {
+	d.findHidden()
 	for _, n := range d.nodes {
 		if n.ref.Type != nsfs.PID || n.external {
 			continue

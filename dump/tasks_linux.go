@@ -3,6 +3,7 @@ package dump
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
-	"github.com/renest/renest/topology"
 )
 
 const esrch = unix.ESRCH
@@ -24,6 +24,7 @@ type task struct {
 	nspid    []int
 	name     string
 	zombie   bool
+	hidden   bool // may not be looked at
 	nodes    [nsfs.NumLinks]*node
 }
 
@@ -36,22 +37,35 @@ type reader struct {
 	tasks  []*task
 	pins   []pin
 	unborn []*node // pid namespaces whose link says that they have no init yet
-	last   [nsfs.NumLinks]struct {
+	again  []*node // that were confirmed before, and are led to by others now
+	lost   int     // tasks that had ended
+	fresh  bool    // there was one that was not there at the last look
+	tables []int   // threads of the task at hand that have a descriptor table each
+
+	pidfd   *os.File // of the task whose descriptors are read
+	noPIDFD bool
+	sockets []unknownSocket
+
+	agent    bool // it is one of the dump's own that is asked for bind mounts
+	unopened []unopened
+
+	last [nsfs.NumLinks]struct {
 		ref  nsfs.Ref
 		node *node
 	}
 }
 
-// scanAll reads every task. In a container those outside have no numbers.
+// scanAll reads every task that was not read yet. In a container those outside
+// have no numbers.
 func (d *dumper) scanAll() error {
-	if n := d.own[nsfs.InPID]; n.ref.Ino != nsfs.InitPIDIno {
+	if n := d.own[nsfs.InPID]; n != nil && n.ref.Ino != nsfs.InitPIDIno {
 		d.miss.add(n.ref.String(), "not the initial pid namespace: tasks outside it are not shown")
 	}
 	pids, err := d.proc.PIDs(nil)
 	if err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
-	return d.readTasks(pids)
+	return d.readFresh(pids)
 }
 
 // readTasks reads the tasks of these numbers, on all cores. Those that are gone
@@ -61,6 +75,12 @@ func (d *dumper) readTasks(pids []int) error {
 	for _, r := range readers {
 		d.tasks = append(d.tasks, r.tasks...)
 		d.pins = append(d.pins, r.pins...)
+		d.unknownSockets = append(d.unknownSockets, r.sockets...)
+		d.unopened = append(d.unopened, r.unopened...)
+		d.lostTasks += r.lost
+		for _, n := range r.again {
+			n.checked = false
+		}
 		for _, n := range r.unborn {
 			n.unborn = n.noInit // since it may have been born meanwhile
 		}
@@ -105,55 +125,75 @@ func (d *dumper) parallel(n int, do func(r *reader, i int)) ([]*reader, error) {
 func (r *reader) pid(pid int) {
 	t, err := r.d.proc.Task(pid)
 	if err != nil {
+		r.notRead("pid "+strconv.Itoa(pid), err)
 		return
 	}
 	defer t.Close()
-	if t.Status(&r.status) != nil {
+	if err := t.Status(&r.status); err != nil {
+		r.notRead("pid "+strconv.Itoa(pid), err)
 		return
 	}
 	leader := &task{pid: pid, tid: pid, name: r.status.Name, nspid: slices.Clone(r.status.NSPID), zombie: r.status.Zombie()}
 	if !r.links(t, leader) {
+		r.lost++
 		return
 	}
 	r.tasks = append(r.tasks, leader)
 	threads := r.status.Threads
-	if leader.zombie && threads <= 1 {
+	if leader.zombie && threads <= 1 || leader.hidden {
 		return
 	}
-	if leader.nodes[nsfs.InUser] == nil {
-		return // may not be looked at, and said so
-	}
-	r.descriptors(t)
-	if n := leader.nodes[nsfs.InMnt]; n != nil {
-		r.binds(t, n)
+	r.tables = r.tables[:0]
+	if !leader.zombie {
+		r.tables = append(r.tables, pid)
+		r.descriptors(t, leader.nodes[nsfs.InNet])
+		r.binds(t, leader.nodes[nsfs.InMnt])
 	}
 	if threads > 1 {
 		r.threads(t, leader)
 	}
 }
 
+// notRead notes why a task was not read.
+func (r *reader) notRead(object string, err error) {
+	if errors.Is(err, nsfs.ErrGone) {
+		r.lost++
+		return
+	}
+	r.d.fault(object, "status", err)
+}
+
 // threads reads the threads of a process, and keeps those that differ.
 func (r *reader) threads(t nsfs.Task, leader *task) {
 	var err error
 	if r.nums, err = t.Threads(r.nums[:0]); err != nil {
+		r.d.fault(taskNumbers(t), "threads", err)
 		return
 	}
-	for _, tid := range r.nums {
+	tids := r.nums
+	r.nums = nil // which descriptors of threads need
+	for _, tid := range tids {
 		if tid == leader.tid {
 			continue
 		}
 		th, err := t.Thread(tid)
 		if err != nil {
+			r.d.fault(taskNumbers(t), "threads", err)
 			continue
 		}
 		r.thread(th, leader)
 		th.Close()
 	}
+	r.nums = tids
 }
 
 func (r *reader) thread(t nsfs.Task, leader *task) {
 	rec := &task{pid: leader.pid, tid: t.TID()}
-	if !r.links(t, rec) || rec.nodes == leader.nodes {
+	if !r.links(t, rec) {
+		return
+	}
+	r.table(t, rec.nodes[nsfs.InNet])
+	if rec.nodes == leader.nodes {
 		return
 	}
 	if t.Status(&r.status) != nil || r.status.Zombie() {
@@ -161,12 +201,12 @@ func (r *reader) thread(t nsfs.Task, leader *task) {
 	}
 	rec.name, rec.nspid = r.status.Name, slices.Clone(r.status.NSPID)
 	r.tasks = append(r.tasks, rec)
-	if n := rec.nodes[nsfs.InMnt]; n != nil && n != leader.nodes[nsfs.InMnt] {
+	if n := rec.nodes[nsfs.InMnt]; n != leader.nodes[nsfs.InMnt] {
 		r.binds(t, n)
 	}
 }
 
-// links follows the ten links of a task, and reports whether it is still there.
+// links follows the links of a task, and reports whether it is still there.
 func (r *reader) links(t nsfs.Task, rec *task) bool {
 	t.Refs(&r.refs)
 	for i := range r.refs {
@@ -176,10 +216,13 @@ func (r *reader) links(t nsfs.Task, rec *task) bool {
 			rec.nodes[l] = r.node(t, l, r.refs[i].Ref)
 		case errors.Is(err, nsfs.ErrDenied):
 			r.d.miss.add(taskName(rec), "namespaces: permission denied")
+			rec.hidden = true
 			return true
-		case l == nsfs.InUser:
+		case !errors.Is(err, nsfs.ErrGone):
+			r.d.fault(taskName(rec), l.String(), err)
+		case l == r.d.first:
 			return false // every task has one, to its very end
-		case l == nsfs.PIDForChildren && !rec.zombie && rec.nodes[nsfs.InMnt] != nil:
+		case l == nsfs.PIDForChildren && !rec.zombie && r.d.own[nsfs.InPID] != nil && rec.nodes[nsfs.InMnt] != nil:
 			rec.nodes[l] = r.unbornOf(t, rec)
 		}
 	}
@@ -197,7 +240,16 @@ func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
 	if n.known.Load() {
 		last.ref, last.node = ref, n
 	}
+	r.found(n)
 	return n
+}
+
+// found notes that someone else leads to a namespace, since others were held
+// against each other.
+func (r *reader) found(n *node) {
+	if r.d.look > 1 && n.checked && !n.held {
+		r.again = append(r.again, n)
+	}
 }
 
 // unbornOf opens the pid namespace that a task's children will be in, where it
@@ -233,44 +285,5 @@ func taskName(t *task) string {
 	return s
 }
 
-// descriptors reads which of a task's descriptors are namespaces.
-func (r *reader) descriptors(t nsfs.Task) {
-	if t.PID() == r.d.self.PID() {
-		for fd, ref := range r.d.fds {
-			r.descriptor(t, fd, ref)
-		}
-		return
-	}
-	var err error
-	r.nums, err = t.FDs(r.d.dev, r.nums, func(fd int, ref nsfs.Ref) { r.descriptor(t, fd, ref) })
-	if errors.Is(err, nsfs.ErrDenied) {
-		r.d.miss.add("pid "+strconv.Itoa(t.PID()), "descriptors: permission denied")
-	}
-}
-
-func (r *reader) descriptor(t nsfs.Task, fd int, ref nsfs.Ref) {
-	w := way{kind: byFD, task: member{t.PID(), t.PID()}, fd: fd}
-	var n *node
-	if ref.Type != 0 {
-		var mine bool
-		if n, mine = r.d.reg.get(ref); mine {
-			ns, err := t.OpenFD(fd)
-			if err != nil {
-				r.d.reg.done(n, r.d.refused(n, err))
-				return
-			}
-			n = r.d.described(n, ns, w)
-			_ = ns.Close()
-		}
-	} else {
-		ns, err := t.OpenFD(fd)
-		if err != nil {
-			return
-		}
-		n = r.d.byNS(ns, w)
-		_ = ns.Close()
-	}
-	if n != nil {
-		r.pins = append(r.pins, pin{node: n, Pin: topology.Pin{Kind: topology.PinFD, PID: t.PID(), FD: fd}})
-	}
-}
+// taskNumbers names a task where its name is not at hand.
+func taskNumbers(t nsfs.Task) string { return taskName(&task{pid: t.PID(), tid: t.TID()}) }

@@ -25,21 +25,23 @@ type proc struct {
 // below such a one, since they are killed with it (zap_pid_ns_processes,
 // kernel/pid_namespace.c).
 func (d *dumper) scanTree(root int) error {
-	procs, err := d.statuses()
+	grew, err := d.statuses()
 	if err != nil {
 		return err
 	}
-	if _, ok := slices.BinarySearchFunc(procs, root, comparePID); !ok {
+	if _, ok := slices.BinarySearchFunc(d.procs, root, comparePID); d.look == 1 && !ok {
 		return d.noRoot(root)
 	}
-	d.addDoomed(procs, root)
+	if grew {
+		d.addDoomed(d.procs, root)
+	}
 	var pids []int
-	for _, p := range procs {
+	for _, p := range d.procs {
 		if p.in {
 			pids = append(pids, p.pid)
 		}
 	}
-	if err := d.readTasks(pids); err != nil {
+	if err := d.readFresh(pids); err != nil {
 		return err
 	}
 	return d.checkRoot(root)
@@ -122,26 +124,48 @@ func joined(procs []proc) []*proc {
 	return list
 }
 
-// statuses reads of every process who its parent is.
-func (d *dumper) statuses() ([]proc, error) {
+// statuses reads, of every process that was not there at the last look, who its
+// parent is, and reports whether there was one.
+func (d *dumper) statuses() (grew bool, err error) {
 	pids, err := d.proc.PIDs(nil)
 	if err != nil {
-		return nil, fmt.Errorf("dump: %w", err)
+		return false, fmt.Errorf("dump: %w", err)
+	}
+	known := make(map[int]proc, len(d.procs))
+	for _, p := range d.procs {
+		known[p.pid] = p
 	}
 	procs := make([]proc, len(pids))
-	if _, err := d.parallel(len(pids), func(r *reader, i int) {
+	readers, err := d.parallel(len(pids), func(r *reader, i int) {
+		if p, ok := known[pids[i]]; ok {
+			procs[i] = p
+			return
+		}
+		if d.inner != nil && d.inner.crew.Has(pids[i]) {
+			return
+		}
 		t, err := d.proc.Task(pids[i])
 		if err != nil {
+			r.notRead("pid "+strconv.Itoa(pids[i]), err)
 			return
 		}
 		defer t.Close()
-		if s := &r.status; t.Status(s) == nil && len(s.NSPID) > 0 {
-			procs[i] = proc{pid: pids[i], ppid: s.PPID, levels: len(s.NSPID), init: s.NSPID[len(s.NSPID)-1] == 1}
+		s := &r.status
+		if err := t.Status(s); err != nil {
+			r.notRead("pid "+strconv.Itoa(pids[i]), err)
+			return
 		}
-	}); err != nil {
-		return nil, err
+		if len(s.NSPID) > 0 {
+			procs[i] = proc{pid: pids[i], ppid: s.PPID, levels: len(s.NSPID), init: s.NSPID[len(s.NSPID)-1] == 1}
+			r.fresh = true
+		}
+	})
+	for _, r := range readers {
+		grew = grew || r.fresh
+		d.lostTasks += r.lost
 	}
-	return slices.DeleteFunc(procs, func(p proc) bool { return p.pid == 0 }), nil
+	d.procs = slices.DeleteFunc(procs, func(p proc) bool { return p.pid == 0 })
+	return grew, err
 }
 
 func comparePID(p proc, pid int) int { return p.pid - pid }

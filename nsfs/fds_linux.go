@@ -15,6 +15,13 @@ type Dev struct {
 
 const fdDir = cstr("fd\x00")
 
+// The device number of /dev/net/tun: MISC_MAJOR of include/uapi/linux/major.h
+// and TUN_MINOR of include/linux/miscdevice.h.
+const (
+	miscMajor = 10
+	tunMinor  = 200
+)
+
 // NSDev returns the device number of nsfs, which has one instance.
 func (p *Proc) NSDev() (Dev, error) {
 	self, err := p.Self()
@@ -23,8 +30,8 @@ func (p *Proc) NSDev() (Dev, error) {
 	}
 	defer self.Close()
 	var st unix.Statx_t
-	if err := statx(self.fd, linkPaths[InUser].ptr(), unix.STATX_INO, &st); err != nil {
-		return Dev{}, wrap("stat", self.path(linkPaths[InUser]), err, fileKind)
+	if err := statx(self.fd, linkPaths[InMnt].ptr(), unix.STATX_INO, &st); err != nil {
+		return Dev{}, wrap("stat", self.path(linkPaths[InMnt]), err, fileKind)
 	}
 	dev := Dev{major: st.Dev_major, minor: st.Dev_minor}
 	err = statx(self.fd, fdDir.ptr(), unix.STATX_SIZE, &st)
@@ -32,15 +39,17 @@ func (p *Proc) NSDev() (Dev, error) {
 	return dev, nil
 }
 
-// FDs calls yield with each of the task's descriptors that is a namespace, and
-// its reference, which has no Type where the descriptor was opened through a
-// bind mount: then /proc shows that path and [Task.OpenFD] tells. It needs
+// FDs calls namespace with each of the task's descriptors that is a namespace,
+// and its reference, which has no Type where the descriptor was opened through a
+// bind mount: then /proc shows that path and [Task.OpenFD] tells. It calls socket
+// with each that belongs to a net namespace without being one: a socket, with
+// its inode number, and a tun device, with zero. It needs
 // PTRACE_MODE_READ_FSCREDS, else [ErrDenied]. buf is scratch, returned for the
 // next call.
 //
 // Each is looked at with statx(2) and not by its link's text: a descriptor
 // opened through a bind mount is shown as the path of that (d_path, fs/d_path.c).
-func (t Task) FDs(dev Dev, buf []int, yield func(fd int, r Ref)) ([]int, error) {
+func (t Task) FDs(dev Dev, buf []int, namespace func(fd int, r Ref), socket func(fd int, ino uint64)) ([]int, error) {
 	var st unix.Statx_t
 	if dev.counts && statx(t.fd, fdDir.ptr(), unix.STATX_SIZE, &st) == nil && st.Size == 0 {
 		return buf, nil
@@ -56,6 +65,12 @@ func (t Task) FDs(dev Dev, buf []int, yield func(fd int, r Ref)) ([]int, error) 
 			continue // closed in the meantime
 		}
 		if st.Dev_major != dev.major || st.Dev_minor != dev.minor {
+			switch {
+			case st.Mode&unix.S_IFMT == unix.S_IFSOCK:
+				socket(fd, st.Ino)
+			case st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev_major == miscMajor && st.Rdev_minor == tunMinor:
+				socket(fd, 0)
+			}
 			continue
 		}
 		r := Ref{Ino: st.Ino}
@@ -65,7 +80,7 @@ func (t Task) FDs(dev Dev, buf []int, yield func(fd int, r Ref)) ([]int, error) 
 				r = named
 			}
 		}
-		yield(fd, r)
+		namespace(fd, r)
 	}
 	return buf, nil
 }

@@ -9,11 +9,12 @@ import (
 // The probes ask the kernel for what later versions of it have. Each answers nil
 // (it is there), [ErrNotSupported] (it is not), or another error: it could not
 // tell, and the answer may be another the next time. They cost a few system
-// calls, keep nothing, and change nothing.
+// calls, keep nothing, and change nothing. What is the same for all types they ask
+// of the caller's mount namespace, for which there is no CONFIG.
 
 // HaveNSID asks for namespace ids: NS_GET_ID and nsfs file handles (Linux 6.18).
 func HaveNSID(p *Proc) error {
-	return probe(p, InUser, func(ns *NS) error {
+	return probe(p, InMnt, func(ns *NS) error {
 		_, err := ns.ID()
 		return err
 	})
@@ -33,7 +34,7 @@ func HaveListns() error {
 // HaveHandleByID asks whether an id alone opens a namespace (Linux 6.19), where
 // [Handle] on 6.18 wants the type and the inode number with it.
 func HaveHandleByID(p *Proc) error {
-	return probe(p, InUser, func(ns *NS) error {
+	return probe(p, InMnt, func(ns *NS) error {
 		h, err := ns.Handle()
 		if err != nil {
 			return err
@@ -66,7 +67,7 @@ func HavePIDFDNamespaces(p *Proc) error {
 		return err
 	}
 	defer self.Close()
-	ns, err := self.OpenByPIDFD(InUser)
+	ns, err := self.OpenByPIDFD(InMnt)
 	if err != nil {
 		return err
 	}

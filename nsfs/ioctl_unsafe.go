@@ -26,3 +26,22 @@ func ioctlArg(fd int, req uint, arg int) (int, error) {
 	}
 	return int(r), nil
 }
+
+// mntInfo is struct mnt_ns_info of include/uapi/linux/nsfs.h; not in x/sys.
+type mntInfo struct {
+	size   uint32
+	mounts uint32
+	id     uint64
+}
+
+// nsMntGetInfo is NS_MNT_GET_INFO: _IOR(0xb7, 10, struct mnt_ns_info).
+const nsMntGetInfo = 2<<30 | 16<<16 | 0xb7<<8 | 10
+
+func ioctlMntInfo(fd int) (info mntInfo, err error) {
+	info.size = uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), nsMntGetInfo, uintptr(unsafe.Pointer(&info)))
+	if errno != 0 {
+		return info, errno
+	}
+	return info, nil
+}

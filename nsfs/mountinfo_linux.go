@@ -15,16 +15,19 @@ type Bind struct {
 }
 
 // Binds calls yield with each bind mount of a namespace that the task sees in
-// its mount namespace (proc_pid_mountinfo(5)). Mounts outside the task's root
-// directory are not shown to it. It needs PTRACE_MODE_READ_FSCREDS, else
+// its mount namespace (proc_pid_mountinfo(5)), and returns how many mounts of any
+// kind it sees. Those outside the task's root directory are not shown to it, see
+// [Task.AtRoot] and [NS.Mounts]. It needs PTRACE_MODE_READ_FSCREDS, else
 // [ErrDenied]; EINVAL for a zombie.
-func (t Task) Binds(yield func(Bind)) error {
-	return t.mountLines(func(line []byte) bool {
+func (t Task) Binds(yield func(Bind)) (mounts int, err error) {
+	err = t.mountLines(func(line []byte) bool {
+		mounts++
 		if b, ok := parseBind(line); ok {
 			yield(b)
 		}
 		return true
 	})
+	return mounts, err
 }
 
 // mountLines calls yield with each line of mountinfo, until it answers false.

@@ -113,3 +113,14 @@ func (ns *NS) ID() (ID, error) {
 	}
 	return ID(id), nil
 }
+
+// Mounts asks how many mounts a mount namespace has (NS_MNT_GET_INFO, Linux 6.12;
+// [ErrNotSupported] before). The one that the others are mounted on, which no task
+// sees, may be among them. It needs no privilege.
+func (ns *NS) Mounts() (int, error) {
+	info, err := ioctlMntInfo(ns.fd)
+	if err != nil {
+		return 0, wrap("count mounts of", ns.String(), err, ioctlKind)
+	}
+	return int(info.mounts), nil
+}

@@ -198,7 +198,8 @@ func TestGoneTask(t *testing.T) {
 	_, refErr := task.Ref(InNet)
 	_, openErr := task.Open(InNet)
 	_, pidfdErr := task.PIDFD()
-	for _, err := range []error{refErr, openErr, pidfdErr, task.Status(new(Status)), task.Binds(func(Bind) {})} {
+	_, bindsErr := task.Binds(func(Bind) {})
+	for _, err := range []error{refErr, openErr, pidfdErr, task.Status(new(Status)), bindsErr} {
 		if !errors.Is(err, ErrGone) {
 			t.Errorf("%v, want ErrGone", err)
 		}
@@ -242,9 +243,18 @@ func TestFDsAndBinds(t *testing.T) {
 	uts, _ := viaMount.Ref()
 	net, _ := viaProc.Ref()
 
-	fds := map[int]Ref{}
-	if _, err := self.FDs(dev, nil, func(fd int, r Ref) { fds[fd] = r }); err != nil {
+	socket, err := OwnSocket()
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer socket.Close()
+
+	fds, sockets := map[int]Ref{}, map[int]uint64{}
+	if _, err := self.FDs(dev, nil, func(fd int, r Ref) { fds[fd] = r }, func(fd int, ino uint64) { sockets[fd] = ino }); err != nil {
+		t.Fatal(err)
+	}
+	if sockets[socket.FD()] == 0 || sockets[viaProc.FD()] != 0 {
+		t.Errorf("sockets %v, want fd %d among them", sockets, socket.FD())
 	}
 	want := map[int]Ref{viaMount.FD(): {Ino: uts.Ino}, viaProc.FD(): net}
 	if diff := cmp.Diff(want, fds); diff != "" {
@@ -260,7 +270,7 @@ func TestFDsAndBinds(t *testing.T) {
 	}
 
 	var binds []Bind
-	if err := self.Binds(func(b Bind) {
+	if _, err := self.Binds(func(b Bind) {
 		if strings.HasPrefix(b.Path, dir) {
 			b.ID = 0
 			binds = append(binds, b)

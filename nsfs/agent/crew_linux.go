@@ -211,8 +211,12 @@ func (c *Crew) alive() bool {
 	return err == nil && info.Signo == 0
 }
 
-// has reports whether pid is a process of the crew, whose session is that of
-// the guardian.
+// Has reports whether pid is a process of the crew. It asks the kernel, and may be
+// called by several goroutines.
+func (c *Crew) Has(pid int) bool { return c.has(pid) }
+
+// has asks whether a process is in the crew's session, which is that of the
+// guardian.
 func (c *Crew) has(pid int) bool {
 	sid, err := unix.Getsid(pid)
 	return err == nil && sid == c.process.Pid

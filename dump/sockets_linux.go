@@ -1,0 +1,189 @@
+package dump
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/topology"
+)
+
+// sockets are the sockets whose net namespace is known, by inode number: tasks
+// that forked have the same. The kernel counts those numbers up, through four
+// thousand million, before it uses one again.
+type sockets struct {
+	mu   sync.Mutex
+	nets map[uint64]*node
+}
+
+func (s *sockets) lookup(ino uint64) *node {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.nets[ino]; n != nil && !gone(n) {
+		return n
+	}
+	return nil
+}
+
+func (s *sockets) store(ino uint64, n *node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nets[ino] = n
+}
+
+// unknownSocket is a socket that does not open its net namespace for the caller,
+// and only says its cookie.
+type unknownSocket struct {
+	topology.Pin
+	cookie uint64
+	home   *node // the net namespace of its task
+}
+
+// socket finds out which net namespace one of a task's sockets belongs to, through
+// a copy of the socket: no file of /proc tells it of all sockets, and to read
+// those that tell it of some takes longer. A net namespace that nothing but
+// sockets hold is inactive: listns(2) does not list it (sk_alloc takes a passive
+// reference, net/core/sock.c).
+//
+// A socket of the namespace that its task is in is no pin that the task is not.
+func (r *reader) socket(t nsfs.Task, home *node, fd int, ino uint64) {
+	p := topology.Pin{Kind: topology.PinSocket, PID: t.PID(), TID: threadOf(t), FD: fd}
+	n := (*node)(nil)
+	if ino != 0 {
+		n = r.d.socks.lookup(ino)
+	}
+	if n == nil {
+		if n = r.copySocket(t, home, p); n == nil {
+			return
+		}
+		if ino != 0 {
+			r.d.socks.store(ino, n)
+		}
+	}
+	if n != home {
+		r.pins = append(r.pins, pin{node: n, Pin: p})
+	}
+}
+
+// copySocket asks a copy of a socket for its net namespace.
+func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
+	if !r.openPIDFD(t) {
+		return nil
+	}
+	s, err := nsfs.SocketOf(int(r.pidfd.Fd()), p.FD)
+	if err != nil {
+		r.d.fault(taskNumbers(t), "sockets", err)
+		return nil
+	}
+	defer s.Close()
+	ns, err := s.Net()
+	switch {
+	case err == nil:
+		defer ns.Close()
+		return r.d.byNet(ns, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
+	case errors.Is(err, nsfs.ErrDenied):
+		if cookie, err := s.Cookie(); err == nil {
+			r.sockets = append(r.sockets, unknownSocket{p, cookie, home})
+		} else {
+			r.d.fault(taskNumbers(t)+" fd "+strconv.Itoa(p.FD), "net namespace of the socket", nsfs.ErrDenied)
+		}
+	case !errors.Is(err, nsfs.ErrNotSupported):
+		r.d.fault(taskNumbers(t)+" fd "+strconv.Itoa(p.FD), "net namespace of the socket", err)
+	}
+	return nil
+}
+
+// openPIDFD makes sure that the reader has a pidfd of the task whose descriptors
+// it reads.
+func (r *reader) openPIDFD(t nsfs.Task) bool {
+	if r.pidfd != nil {
+		return true
+	}
+	if r.noPIDFD {
+		return false
+	}
+	f, err := t.PIDFD()
+	if err != nil {
+		r.noPIDFD = true
+		r.d.fault(taskNumbers(t), "sockets", err)
+		return false
+	}
+	r.pidfd = f
+	return true
+}
+
+func (r *reader) closePIDFD() {
+	if r.pidfd != nil {
+		_ = r.pidfd.Close()
+	}
+	r.pidfd, r.noPIDFD = nil, false
+}
+
+// byNet returns the node of an open net namespace.
+func (d *dumper) byNet(ns *nsfs.NS, w way) *node {
+	ino, err := ns.Ino()
+	if err != nil {
+		return nil
+	}
+	return d.byRef(ns, nsfs.Ref{Type: nsfs.Net, Ino: ino}, w)
+}
+
+// openSocket opens the net namespace of a task's socket again.
+func openSocket(t nsfs.Task, fd int) (*nsfs.NS, error) {
+	f, err := t.PIDFD()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	s, err := nsfs.SocketOf(int(f.Fd()), fd)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.Net()
+}
+
+// settleSockets finds the net namespaces of sockets that told no more than a
+// cookie: the caller's own, or from Linux 6.18 on any that has this id.
+func (d *dumper) settleSockets() {
+	if len(d.unknownSockets) == 0 {
+		return
+	}
+	nets := map[uint64]*node{}
+	for _, n := range d.reg.all() {
+		if n.ref.Type == nsfs.Net && n.id != 0 {
+			nets[uint64(n.id)] = n
+		}
+	}
+	if s, err := nsfs.OwnSocket(); err == nil {
+		if cookie, err := s.Cookie(); err == nil {
+			nets[cookie] = d.own[nsfs.InNet]
+		}
+		s.Close()
+	}
+	for _, s := range d.unknownSockets {
+		switch n := nets[s.cookie]; n {
+		case s.home:
+		case nil:
+			d.miss.add("pid "+strconv.Itoa(s.PID)+" fd "+strconv.Itoa(s.FD), "net namespace of the socket: permission denied")
+		default:
+			d.pins = append(d.pins, pin{node: n, Pin: s.Pin})
+		}
+	}
+}
+
+// ownFDs are the caller's own descriptors that belong to namespaces, from before
+// the dump opened any.
+type ownFDs struct {
+	namespaces map[int]nsfs.Ref
+	sockets    map[int]uint64
+}
+
+func (d *dumper) readOwnFDs() error {
+	d.fds = ownFDs{map[int]nsfs.Ref{}, map[int]uint64{}}
+	_, err := d.self.FDs(d.dev, nil,
+		func(fd int, r nsfs.Ref) { d.fds.namespaces[fd] = r },
+		func(fd int, ino uint64) { d.fds.sockets[fd] = ino })
+	return err
+}
