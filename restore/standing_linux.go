@@ -226,6 +226,9 @@ func (s *Standing) record() (*Tree, error) {
 			return nil, err
 		}
 		t.Holders = append(t.Holders, p)
+		if h.Agent == s.plan.Innermost {
+			t.Innermost = p.PID
+		}
 	}
 	return t, nil
 }

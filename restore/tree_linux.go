@@ -23,8 +23,10 @@ type Tree struct {
 	From string `json:"from"`
 	// Keeper holds descriptors of the namespaces in which no holder is. The
 	// holders are its descendants.
-	Keeper     Process   `json:"keeper"`
-	Holders    []Process `json:"holders"`
+	Keeper  Process   `json:"keeper"`
+	Holders []Process `json:"holders"`
+	// Innermost is the holder in the deepest namespaces, 0 where there is none.
+	Innermost  int       `json:"innermost"`
 	Namespaces []Binding `json:"namespaces"`
 	Verified   bool      `json:"verified"`
 }

@@ -46,6 +46,7 @@ func newApp(std streams) *cli.App {
 			whyCommand(),
 			restoreCommand(),
 			psCommand(),
+			enterCommand(),
 			rmCommand(),
 			demoCommand(),
 		},

@@ -160,16 +160,7 @@ func runIn(ctx context.Context, s *restore.Standing, path string, command []stri
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	status, err := s.Command(context.WithoutCancel(ctx), path, command, signals)
-	switch {
-	case err != nil:
-		return err
-	case status.Signaled():
-		return exitError{code: 128 + int(status.Signal())}
-	case status.ExitStatus() != 0:
-		return exitError{code: status.ExitStatus()}
-	}
-	return nil
+	return statusError(s.Command(context.WithoutCancel(ctx), path, command, signals))
 }
 
 // planStepJSON is a step in what restore --dry-run --json prints.
