@@ -103,7 +103,7 @@ func TestForged(t *testing.T) {
 		"same id":                {[]*pb.Entry{header, sameID(1), sameID(2), endEntry(2, 0)}, ErrInvalid, "id 7"},
 		"state of another type":  {second(func(n *pb.Namespace) { n.Uts = &pb.UTSState{} }), ErrInvalid, "uts"},
 		"pin of no kind":         {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{}} }), ErrInvalid, "pin"},
-		"pin of kind 10":         {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{Kind: 10}} }), ErrInvalid, "pin"},
+		"pin of kind 11":         {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{Kind: 11}} }), ErrInvalid, "pin"},
 		"pin of kind 257":        {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{Kind: 257}} }), ErrInvalid, "pin"},
 		"pin to nothing":         {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{Kind: 8, Ns: 3}} }), ErrInvalid, "pin 3"},
 		"pin by pid 2^31":        {second(func(n *pb.Namespace) { n.Pins = []*pb.Pin{{Kind: 1, Pid: 1 << 31}} }), ErrInvalid, "pin"},

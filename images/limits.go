@@ -61,7 +61,7 @@ func checkUser(u *topology.UserState) error {
 
 func checkPin(p *topology.Pin) error {
 	// Here already, for pins that say nothing cost much more to hold than to send.
-	if p.Kind < topology.PinTask || p.Kind > topology.PinOwned {
+	if p.Kind < topology.PinTask || p.Kind > topology.PinInFlight {
 		return fmt.Errorf("pin of the unknown kind %d: %w", p.Kind, ErrInvalid)
 	}
 	if err := atMost("path of a pin", len(p.Path), maxPath); err != nil {

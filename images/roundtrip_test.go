@@ -98,6 +98,7 @@ func TestNumbers(t *testing.T) {
 		"TASK": topology.PinTask, "THREAD": topology.PinThread, "PID_FOR_CHILDREN": topology.PinPIDForChildren,
 		"TIME_FOR_CHILDREN": topology.PinTimeForChildren, "FD": topology.PinFD, "BIND": topology.PinBind,
 		"SOCKET": topology.PinSocket, "CHILD": topology.PinChild, "OWNED": topology.PinOwned,
+		"IN_FLIGHT": topology.PinInFlight,
 	} {
 		got[name] = int(k)
 	}

@@ -109,15 +109,16 @@ const (
 	PinSocket                             // a socket of a net namespace
 	PinChild                              // a child namespace
 	PinOwned                              // an owned namespace
+	PinInFlight                           // a descriptor in a message that waits in a socket's queue
 )
 
 // Pin is one thing that keeps a namespace alive. Which fields are set depends
 // on Kind; the zero of the others.
 type Pin struct {
 	Kind PinKind
-	PID  int        // task, thread, for_children, fd, socket
-	TID  int        // thread
-	FD   int        // fd, socket
+	PID  int        // task, thread, for_children, fd, socket, in flight
+	TID  int        // thread; fd, socket, in flight: of a thread with descriptors of its own
+	FD   int        // fd, socket, in flight: the socket's
 	Path string     // bind
 	Mnt  *Namespace // bind: the mount namespace it is mounted in
 	NS   *Namespace // child, owned

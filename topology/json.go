@@ -21,6 +21,7 @@ var pinNames = [...]string{
 	PinSocket:          "socket",
 	PinChild:           "child",
 	PinOwned:           "owned",
+	PinInFlight:        "in_flight",
 }
 
 // String returns the kind's name, as in JSON.
@@ -131,7 +132,7 @@ func (p Pin) MarshalJSON() ([]byte, error) {
 		out.TID = p.TID
 	}
 	switch p.Kind {
-	case PinFD, PinSocket:
+	case PinFD, PinSocket, PinInFlight:
 		out.FD = p.FD // 0 is one like any other
 	case PinBind:
 		out.Mnt = known(nameOrNull(p.Mnt))

@@ -97,15 +97,15 @@ func TestNames(t *testing.T) {
 		t.Errorf("links have the names %v", seen)
 	}
 	clear(seen)
-	for k := PinTask; k <= PinOwned; k++ {
+	for k := PinTask; k <= PinInFlight; k++ {
 		seen[k.String()] = true
 	}
-	if len(seen) != 9 || seen[""] {
+	if len(seen) != 10 || seen[""] {
 		t.Errorf("pins have the names %v", seen)
 	}
 	for got, want := range map[string]string{
 		Type(0).String(): "type(0)", State(9).String(): "state(9)",
-		PinKind(0).String(): "pin(0)", PinKind(10).String(): "pin(10)",
+		PinKind(0).String(): "pin(0)", PinKind(11).String(): "pin(11)",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -149,7 +149,7 @@ func (v *validation) pins() {
 	for _, n := range v.num.ns {
 		for _, p := range n.Pins {
 			switch {
-			case p.Kind < PinTask || p.Kind > PinOwned:
+			case p.Kind < PinTask || p.Kind > PinInFlight:
 				v.add("%s: has a pin of the unknown kind %d", n.Name(), p.Kind)
 			case v.num.position(p.Mnt) == outside:
 				v.add("%s: is pinned in a mount namespace that is not in the graph", n.Name())

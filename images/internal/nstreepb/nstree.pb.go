@@ -231,21 +231,23 @@ const (
 	PinKind_SOCKET            PinKind = 7
 	PinKind_CHILD             PinKind = 8
 	PinKind_OWNED             PinKind = 9
+	PinKind_IN_FLIGHT         PinKind = 10
 )
 
 // Enum value maps for PinKind.
 var (
 	PinKind_name = map[int32]string{
-		0: "NO_PIN",
-		1: "TASK",
-		2: "THREAD",
-		3: "PID_FOR_CHILDREN",
-		4: "TIME_FOR_CHILDREN",
-		5: "FD",
-		6: "BIND",
-		7: "SOCKET",
-		8: "CHILD",
-		9: "OWNED",
+		0:  "NO_PIN",
+		1:  "TASK",
+		2:  "THREAD",
+		3:  "PID_FOR_CHILDREN",
+		4:  "TIME_FOR_CHILDREN",
+		5:  "FD",
+		6:  "BIND",
+		7:  "SOCKET",
+		8:  "CHILD",
+		9:  "OWNED",
+		10: "IN_FLIGHT",
 	}
 	PinKind_value = map[string]int32{
 		"NO_PIN":            0,
@@ -258,6 +260,7 @@ var (
 		"SOCKET":            7,
 		"CHILD":             8,
 		"OWNED":             9,
+		"IN_FLIGHT":         10,
 	}
 )
 
@@ -1456,7 +1459,7 @@ const file_nstree_proto_rawDesc = "" +
 	"\n" +
 	"\x06UNREAD\x10\x00\x12\t\n" +
 	"\x05ALLOW\x10\x01\x12\b\n" +
-	"\x04DENY\x10\x02*\x8c\x01\n" +
+	"\x04DENY\x10\x02*\x9b\x01\n" +
 	"\aPinKind\x12\n" +
 	"\n" +
 	"\x06NO_PIN\x10\x00\x12\b\n" +
@@ -1470,7 +1473,9 @@ const file_nstree_proto_rawDesc = "" +
 	"\n" +
 	"\x06SOCKET\x10\a\x12\t\n" +
 	"\x05CHILD\x10\b\x12\t\n" +
-	"\x05OWNED\x10\tB3Z1github.com/renest/renest/images/internal/nstreepbb\x06proto3"
+	"\x05OWNED\x10\t\x12\r\n" +
+	"\tIN_FLIGHT\x10\n" +
+	"B3Z1github.com/renest/renest/images/internal/nstreepbb\x06proto3"
 
 var (
 	file_nstree_proto_rawDescOnce sync.Once
