@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -98,7 +100,8 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 			}
 		}
 	}
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	buffered := bufio.NewWriterSize(w, 1<<16) // tabwriter writes cell by cell
+	out := tabwriter.NewWriter(buffered, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "NAMESPACE\tID\tOWNER\tPARENT\tSTATE\tTASKS\tPID\tCOMMAND")
 	for _, n := range g.Namespaces {
 		id, pid, comm := "-", "-", "-"
@@ -114,5 +117,5 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 		}
 		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", n.Name(), id, nameOf(n.Owner), parent, n.State, tasks[n], pid, comm)
 	}
-	return out.Flush()
+	return errors.Join(out.Flush(), buffered.Flush())
 }
