@@ -115,9 +115,9 @@ func (d *dumper) reopen(n *node) (*nsfs.NS, error) {
 			return ns, nil
 		}
 	}
-	ns, err := d.openWay(n.way)
+	ns, err := d.openWay(n.way, n.ref)
 	if err != nil && n.member.pid != 0 {
-		ns, err = d.openWay(way{kind: byLink, task: n.member, link: linkOf(n.ref.Type)})
+		ns, err = d.openWay(way{kind: byLink, task: n.member, link: linkOf(n.ref.Type)}, n.ref)
 	}
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (d *dumper) reopen(n *node) (*nsfs.NS, error) {
 	return ns, nil
 }
 
-func (d *dumper) openWay(w way) (*nsfs.NS, error) {
+func (d *dumper) openWay(w way, want nsfs.Ref) (*nsfs.NS, error) {
 	switch w.kind {
 	case byOwner, byParent:
 		from, err := d.reopen(w.from)
@@ -164,6 +164,8 @@ func (d *dumper) openWay(w way) (*nsfs.NS, error) {
 		return t.OpenByPIDFD(w.link)
 	case byFD:
 		return t.OpenFD(w.fd)
+	case byFlight:
+		return d.openFlight(t, w.fd, want)
 	case bySocket:
 		return openSocket(t, w.fd)
 	case byBind:

@@ -68,7 +68,8 @@ type dumper struct {
 type pin struct {
 	node *node
 	topology.Pin
-	mnt *node
+	mnt     *node
+	passive bool // it keeps the namespace alive, and not active
 }
 
 func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.Graph, err error) {

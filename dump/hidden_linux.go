@@ -29,7 +29,7 @@ func (d *dumper) findHidden() {
 		}
 	}
 	for _, p := range d.pins {
-		if p.Kind != topology.PinSocket {
+		if !p.passive {
 			mark(p.node)
 		}
 	}

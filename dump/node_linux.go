@@ -64,6 +64,7 @@ const (
 	byLink   wayKind = iota + 1 // a link of a task
 	byPIDFD                     // a link of a task that only a pidfd opens
 	byFD                        // a descriptor of a task
+	byFlight                    // in flight to a socket of a task
 	bySocket                    // a socket of a task
 	byBind                      // a path below a task's root, or in mount namespace from
 	byOwner                     // as the owner of from

@@ -11,8 +11,8 @@ import (
 // to the next that is made: of two tasks that were read one after the other, the
 // one may have been in the old and the other in the new. So each namespace that
 // several lead to is looked at once more; where none of its tasks is in it now,
-// what led to it is dropped, to be read again, and the tasks among that are
-// returned.
+// what led to it is dropped, to be read again, and the tasks among that which are
+// still there are returned.
 func (d *dumper) recheck() (again []int) {
 	d.countRefs()
 	for _, t := range d.tasks {
@@ -60,7 +60,10 @@ func (d *dumper) dropStale() []int {
 	pids := make([]int, 0, len(bad))
 	for pid := range bad {
 		delete(d.read, pid)
-		pids = append(pids, pid)
+		if t, err := d.proc.Task(pid); err == nil {
+			t.Close()
+			pids = append(pids, pid)
+		}
 	}
 	slices.Sort(pids)
 	return pids

@@ -62,7 +62,7 @@ func (r *reader) socket(t nsfs.Task, home *node, fd int, ino uint64) {
 		}
 	}
 	if n != home {
-		r.pins = append(r.pins, pin{node: n, Pin: p})
+		r.pins = append(r.pins, pin{node: n, Pin: p, passive: true})
 	}
 }
 
@@ -77,6 +77,7 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 		return nil
 	}
 	defer s.Close()
+	r.inFlight(t, s, home, p)
 	ns, err := s.Net()
 	switch {
 	case err == nil:
@@ -168,7 +169,7 @@ func (d *dumper) settleSockets() {
 		case nil:
 			d.miss.add("pid "+strconv.Itoa(s.PID)+" fd "+strconv.Itoa(s.FD), "net namespace of the socket: permission denied")
 		default:
-			d.pins = append(d.pins, pin{node: n, Pin: s.Pin})
+			d.pins = append(d.pins, pin{node: n, Pin: s.Pin, passive: true})
 		}
 	}
 }

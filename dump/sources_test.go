@@ -91,41 +91,6 @@ func onThread(f func()) {
 	}()
 }
 
-// TestInFlight has a namespace that nothing but a message in a socket holds, which
-// only listns(2) finds.
-func TestInFlight(t *testing.T) {
-	require.Root(t)
-	require.That(t, "listns", nsfs.HaveListns())
-	root := nest(t)
-	a := fork(t, root, nsfs.UTS)
-	ns, err := nsfs.Open("/proc/" + strconv.Itoa(a.PID()) + "/ns/uts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ref, err := ns.Ref()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
-	if err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(ns.FD()), nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	ns.Close()
-	exit(t, a)
-	g, err := All(t.Context(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := g.Index().Lookup(topology.UTS, ref.Ino); n == nil || len(n.Pins) != 0 {
-		t.Errorf("%s: %+v", ref, n)
-	}
-}
-
 // TestSourcesAgree dumps one tree by each source.
 func TestSourcesAgree(t *testing.T) {
 	require.Root(t)
