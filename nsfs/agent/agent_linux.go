@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -93,7 +94,7 @@ func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
 		first = addr(off)
 	}
 	a.run, a.off, a.size, a.last = p, off, size, end != nil
-	a.slot.wait.then(first)
+	atomic.StoreUint64(&a.slot.wait.neg, first)
 	a.slot.state.Store(running)
 	return a.ring()
 }
@@ -254,7 +255,11 @@ func (a *Agent) startLast(ctx context.Context, p *Program, last *op) error {
 func (a *Agent) init() {
 	ar, s, all := a.crew.arena, a.slot, a.crew.shared
 	state, self := addrOf(ar, &s.state), addrOf(ar, &all.self)
+	// The word alone says that there is work: once it is not idle, the call fails
+	// (EAGAIN) and start has set where that leads. Woken, the agent looks again,
+	// for the maker may wake it late, when it has done the work already.
 	ar.set(&s.wait, unix.SYS_FUTEX, state, futexWait, idle)
+	s.wait.then(addrOf(ar, &s.wait))
 	// One call sets the word to idle (FUTEX_OP_SET 0, and a comparison that
 	// wakes nobody else) and wakes who waits for that.
 	ar.set(&s.finish, unix.SYS_FUTEX, state, futexWakeOp, 1, 0, state, 0)
