@@ -26,6 +26,7 @@ type builder struct {
 	users map[*topology.Namespace]*agent.Agent
 	inits map[*topology.Namespace]*agent.Agent
 	other []*agent.Agent // alone in a namespace
+	gone  []*agent.Agent // told to end
 	// fds are descriptors of what was made, in the order of made.
 	fds  map[*topology.Namespace]int
 	made []*topology.Namespace
@@ -189,6 +190,11 @@ func (b *builder) leave(g *topology.Graph) {
 			b.exit(b.inits[n])
 		}
 	}
+	for _, a := range b.gone {
+		if err := a.Gone(b.t.Context()); err != nil {
+			b.t.Fatal(err)
+		}
+	}
 }
 
 func (b *builder) fork(a *agent.Agent, flags uint64) *agent.Agent {
@@ -205,19 +211,22 @@ func (b *builder) exit(a *agent.Agent) {
 	if err := a.Exit(b.t.Context()); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := a.Gone(b.t.Context()); err != nil {
-		b.t.Fatal(err)
-	}
+	b.gone = append(b.gone, a)
 }
 
 func (b *builder) call(a *agent.Agent, what string, nr uintptr, args ...agent.Arg) int {
 	b.t.Helper()
 	var p agent.Program
 	c := p.Call(what, nr, args...)
-	if err := a.Run(b.t.Context(), &p); err != nil {
+	b.run(a, &p)
+	return c.Value()
+}
+
+func (b *builder) run(a *agent.Agent, p *agent.Program) {
+	b.t.Helper()
+	if err := a.Run(b.t.Context(), p); err != nil {
 		b.t.Fatal(err)
 	}
-	return c.Value()
 }
 
 // open takes a descriptor of the namespace that a link of the process shows.
@@ -229,20 +238,22 @@ func (b *builder) open(n *topology.Namespace, a *agent.Agent, link string) {
 
 func (b *builder) join(a *agent.Agent, n *topology.Namespace) {
 	b.t.Helper()
-	b.call(a, "enter "+n.Name(), unix.SYS_SETNS, agent.Int(b.fds[n]), agent.Int(0))
-	if n.Type == topology.User {
-		b.call(a, "prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
-	}
+	var p agent.Program
+	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(b.fds[n]), agent.Int(0))
+	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	b.run(a, &p)
 }
 
 // become has a process take ids of its user namespace, and keep what it may do.
 func (b *builder) become(a *agent.Agent, uid, gid uint32) {
 	b.t.Helper()
 	const noSetuidFixup = 1 << 2
-	b.call(a, "prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(noSetuidFixup))
-	b.call(a, "setresgid", unix.SYS_SETRESGID, agent.Int(gid), agent.Int(gid), agent.Int(gid))
-	b.call(a, "setresuid", unix.SYS_SETRESUID, agent.Int(uid), agent.Int(uid), agent.Int(uid))
-	b.call(a, "prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	var p agent.Program
+	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(noSetuidFixup))
+	p.Call("setresgid", unix.SYS_SETRESGID, agent.Int(gid), agent.Int(gid), agent.Int(gid))
+	p.Call("setresuid", unix.SYS_SETRESUID, agent.Int(uid), agent.Int(uid), agent.Int(uid))
+	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	b.run(a, &p)
 }
 
 // write has a process write to a file in the directory of another.
@@ -253,7 +264,5 @@ func (b *builder) write(a, of *agent.Agent, file, text string) {
 	fd := p.Call("open "+path, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(path), agent.Int(unix.O_WRONLY|unix.O_CLOEXEC))
 	p.Call("write "+path, unix.SYS_WRITE, fd.Ret(), agent.String(text), agent.Int(len(text)))
 	p.Call("close", unix.SYS_CLOSE, fd.Ret())
-	if err := a.Run(b.t.Context(), &p); err != nil {
-		b.t.Fatal(err)
-	}
+	b.run(a, &p)
 }

@@ -76,11 +76,7 @@ func commit(t testing.TB, s *restore.Standing) *restore.Tree {
 // TestStates restores what the kernel does not show a dump every time: pid
 // namespaces that never had an init, dead ones, and first processes anywhere.
 func TestStates(t *testing.T) {
-	n := uint64(20)
-	if testing.Short() {
-		n = 8
-	}
-	for seed := range n {
+	for seed := range some(8, 16) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			g := random(seed, topologytest.Options{Tasks: true, Dead: seed%2 == 0, Unborn: true})
 			scatter(rand.New(rand.NewPCG(seed, 6)), g)
@@ -302,4 +298,42 @@ func TestKilled(t *testing.T) {
 		noChildren(t)
 	}
 	alsoAsUser(t)
+}
+
+// holdersGroups is a helper that restores an image and prints the groups of its
+// holders.
+func holdersGroups(args []string) int {
+	err := restoreFile(args[0], restore.Options{}, func(s *restore.Standing) error {
+		for _, b := range s.Bindings {
+			if !strings.HasPrefix(b.Image, "pid:") {
+				continue
+			}
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.PID))
+			if err != nil {
+				return err
+			}
+			_, groups, _ := strings.Cut(string(text), "\nGroups:")
+			groups, _, _ = strings.Cut(groups, "\n")
+			fmt.Printf("%q\n", strings.TrimSpace(groups))
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// TestGroups wants the maker's supplementary groups left outside.
+func TestGroups(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: setgroups(2)")
+	}
+	cmd := helper(t, "groups", saved(t, tower(2, 2)))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{7, 8}}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "\"\"\n\"\"\n" {
+		t.Errorf("groups %s, %v", out, err)
+	}
 }

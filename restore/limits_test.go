@@ -3,6 +3,7 @@
 package restore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,33 +14,18 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/renest/renest/images"
 	"github.com/renest/renest/restore"
 	"github.com/renest/renest/topology"
 	"github.com/renest/renest/topology/topologytest"
 )
 
 // inUserNamespace is a helper that is root in a user namespace of its own. For
-// each type that the image has it lowers the limit there to less than the image
-// needs, where Preflight sees that and Execute fails, and raises it to just what
-// is needed: if anything were left of the failure, that would not be enough.
-func inUserNamespace(args []string) int {
-	g, err := images.ReadFile(args[0])
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	need := map[topology.Type]int{}
-	for _, n := range g.Namespaces {
-		if !n.External {
-			need[n.Type]++
-		}
-	}
+// each type it lowers the limit there to less than a tree needs, where Preflight
+// sees that and Execute fails, and raises it to just what is needed: if anything
+// were left of the failure, that would not be enough.
+func inUserNamespace([]string) int {
 	for _, typ := range topology.Types {
-		if need[typ] == 0 {
-			continue
-		}
-		if err := lowered(g, typ, need[typ]); err != nil {
+		if err := lowered(typ); err != nil {
 			fmt.Printf("%s: %v\n", typ, err)
 			return 1
 		}
@@ -47,7 +33,28 @@ func inUserNamespace(args []string) int {
 	return 0
 }
 
-func lowered(g *topology.Graph, typ topology.Type, need int) error {
+// twoOf returns a graph of two user namespaces with a namespace of a type in
+// each, and how many of that type it has.
+func twoOf(typ topology.Type) (*topology.Graph, int) {
+	user, pid, _ := outer()
+	state := topology.UserState{UIDMap: one(0, 0), GIDMap: one(0, 0), Setgroups: "deny"}
+	g, count := graphOf(user, pid), 2
+	for i := range uint64(2) {
+		u := below(user, 100+i, state)
+		n := &topology.Namespace{Type: typ, Ino: 200 + i, Owner: u}
+		switch typ {
+		case topology.User:
+			n, count = below(u, n.Ino, state), 4
+		case topology.PID:
+			n.Parent = pid
+		}
+		g.Namespaces = append(g.Namespaces, u, n)
+	}
+	return g, count
+}
+
+func lowered(typ topology.Type) error {
+	g, need := twoOf(typ)
 	if err := setLimit(typ, need-1); err != nil {
 		return err
 	}
@@ -63,24 +70,33 @@ func lowered(g *topology.Graph, typ topology.Type, need int) error {
 	if err := restore.Preflight(p, host); err == nil || !strings.Contains(err.Error(), want) {
 		return fmt.Errorf("preflight says %w, want %q", err, want)
 	}
-	nothing := func(*restore.Standing) error { return nil }
-	err = restoreFile(os.Args[1], restore.Options{}, nothing)
+	err = restoreOnce(p)
 	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "create ") || !strings.Contains(err.Error(), "raise user.max_*_namespaces") {
 		return fmt.Errorf("with one too few: %w", err)
 	}
 	if err := setLimit(typ, need); err != nil {
 		return err
 	}
-	// What has ended is counted for a moment longer.
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		err := restoreFile(os.Args[1], restore.Options{}, nothing)
+	// What has ended is counted a while longer, a net namespace above all; and
+	// each attempt makes one that has to end.
+	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		err := restoreOnce(p)
 		if err == nil {
 			return setLimit(typ, 1000)
 		}
-		if !errors.Is(err, unix.ENOSPC) || time.Now().After(deadline) {
+		if !errors.Is(err, unix.ENOSPC) || wait > 10*time.Second {
 			return fmt.Errorf("with enough: %w", err)
 		}
+		time.Sleep(wait)
 	}
+}
+
+func restoreOnce(p *restore.Plan) error {
+	s, err := restore.Execute(context.Background(), p, restore.Options{})
+	if err != nil {
+		return err
+	}
+	return s.Close()
 }
 
 func setLimit(typ topology.Type, n int) error {
@@ -89,24 +105,7 @@ func setLimit(typ topology.Type, n int) error {
 
 // TestExhausted restores where user.max_*_namespaces do not suffice.
 func TestExhausted(t *testing.T) {
-	user, pid, net := outer()
-	state := topology.UserState{UIDMap: one(0, 0), GIDMap: one(0, 0), Setgroups: "deny"}
-	g := graphOf(user, pid, net)
-	for i := range uint64(3) {
-		u := below(user, 100+i, state)
-		g.Namespaces = append(g.Namespaces, u)
-		for j, typ := range topology.Types {
-			n := &topology.Namespace{Type: typ, Ino: 1000*(i+1) + uint64(j), Owner: u}
-			switch typ {
-			case topology.User:
-				n = below(u, n.Ino, state)
-			case topology.PID:
-				n.Parent = pid
-			}
-			g.Namespaces = append(g.Namespaces, n)
-		}
-	}
-	cmd := helper(t, "in user namespace", saved(t, g))
+	cmd := helper(t, "in user namespace")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  unix.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}},

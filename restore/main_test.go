@@ -20,10 +20,12 @@ import (
 )
 
 // Environment variables by which this binary tells itself what to be: in a mount
-// namespace of its own already, or one of the programs of helpers.
+// namespace of its own already, one of the programs of helpers, one of two
+// processes that share a test.
 const (
 	sandboxVariable = "RENEST_RESTORE_SANDBOX"
 	helperVariable  = "RENEST_RESTORE_HELPER"
+	halfVariable    = "RENEST_RESTORE_HALF"
 )
 
 // nobody is the ordinary user.
@@ -68,7 +70,7 @@ func inSandbox() int {
 
 // run prepares what the tests need and runs them.
 func run(m *testing.M) (int, error) {
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && os.Getenv(halfVariable) == "" {
 		if err := privateRun(); err != nil {
 			return 1, err
 		}
@@ -177,34 +179,59 @@ func children() string {
 	return b.String()
 }
 
-// alsoAsUser runs the test again as an ordinary user, where it runs as root.
+// alsoAsUser runs the test again as an ordinary user, where it runs as root and
+// nothing else will.
 func alsoAsUser(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		return
+	if os.Geteuid() == 0 && !elsewhere() {
+		again(t, nobody)
 	}
+}
+
+// inTwo runs a long test in two processes at once, as root and as an ordinary
+// user, and reports that it has done so: not where it runs as but one of them.
+func inTwo(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 || elsewhere() || os.Getenv(halfVariable) != "" {
+		return false
+	}
+	root := make(chan struct{})
+	go func() {
+		defer close(root)
+		again(t, 0)
+	}()
+	again(t, nobody)
+	<-root
+	return true
+}
+
+// again runs the test again as another user, or in another process.
+func again(t *testing.T, uid int) {
+	t.Helper()
 	home, err := os.MkdirTemp("/run", "home-") //nolint:usetesting // t.TempDir lies where only root gets to
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return
 	}
 	defer os.RemoveAll(home)
-	if err := os.Chown(home, nobody, nobody); err != nil {
-		t.Fatal(err)
+	if err := os.Chown(home, uid, uid); err != nil {
+		t.Error(err)
+		return
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()), "-test.timeout=100s")
-	cmd.Env = append(os.Environ(), helperVariable+"=", "HOME="+home, "TMPDIR="+home)
+	cmd.Env = append(os.Environ(), helperVariable+"=", halfVariable+"=1", "HOME="+home, "TMPDIR="+home)
 	cmd.Dir = home
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, Pdeathsig: unix.SIGKILL}
-	runtime.LockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}, Pdeathsig: unix.SIGKILL}
+	runtime.LockOSThread() // Pdeathsig is about the thread
 	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
 	if ran := strings.Contains(string(out), "\n--- PASS: "+t.Name()+" "); err != nil || !ran {
-		t.Errorf("as an ordinary user: %v\n%s", err, out)
+		t.Errorf("as uid %d: %v\n%s", uid, err, out)
 		return
 	}
 	for line := range strings.Lines(string(out)) {
 		if strings.Contains(line, "_test.go:") {
-			t.Log("as an ordinary user:", strings.TrimSpace(line))
+			t.Logf("as uid %d: %s", uid, strings.TrimSpace(line))
 		}
 	}
 }
@@ -214,6 +241,7 @@ var helpers = map[string]func(args []string) int{
 	"die after": dieAfter,
 	"idle":      idle,
 	"command":   command,
+	"groups":    holdersGroups,
 
 	"in user namespace": inUserNamespace,
 }

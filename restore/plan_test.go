@@ -3,6 +3,7 @@ package restore_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -59,13 +60,18 @@ func logSteps(t *testing.T, p *restore.Plan) {
 	}
 }
 
-// graphs is how many random graphs a test of what is pure looks at.
-func graphs() uint64 {
-	if testing.Short() {
-		return 600
+// some returns how many of something random a test looks at: few with -short,
+// and where the tests run once more, as another user or on another kernel.
+func some(few, all uint64) uint64 {
+	if testing.Short() || elsewhere() {
+		return few
 	}
-	return 4000
+	return all
 }
+
+// elsewhere tells whether what runs these tests runs them as root and as an
+// ordinary user: it says where the programs are that cannot be built there.
+func elsewhere() bool { return os.Getenv("RENEST_PROGRAMS") != "" }
 
 // simOptions makes of a seed what a graph may have.
 func simOptions(seed uint64) topologytest.Options {
@@ -78,7 +84,7 @@ func simOptions(seed uint64) topologytest.Options {
 // TestPlanObeysTheKernel simulates plans of random graphs. Where the first
 // process of a pid namespace was, its holder is.
 func TestPlanObeysTheKernel(t *testing.T) {
-	for seed := range graphs() {
+	for seed := range some(400, 3000) {
 		o := simOptions(seed)
 		g := topologytest.Random(rand.New(rand.NewPCG(seed, 1)), o)
 		hide(g)
@@ -97,7 +103,7 @@ func TestPlanObeysTheKernel(t *testing.T) {
 // namespace, as setns(2) by a privileged process makes them.
 func TestPlanOfOddTasks(t *testing.T) {
 	holders, noted := 0, 0
-	for seed := range graphs() {
+	for seed := range some(400, 3000) {
 		o := simOptions(seed)
 		o.Tasks = true
 		rng := rand.New(rand.NewPCG(seed, 2))

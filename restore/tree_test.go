@@ -288,28 +288,14 @@ func idle([]string) int {
 // TestNumbersComeAgain has records whose numbers are by now those of processes
 // that have nothing to do with the tree: no one touches them.
 func TestNumbersComeAgain(t *testing.T) {
-	stranger := helper(t, "idle")
-	out, err := stranger.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stranger.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		_ = stranger.Process.Kill()
-		_ = stranger.Wait()
-	}()
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
 	tree := commit(t, execute(t, small(), restore.Options{Name: "first"}))
+	stranger := startStranger(t, tree.Keeper.Start)
 	text, err := os.ReadFile(filepath.Join(restore.StateDir(), "first"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, from, to string }{
-		{"later", fmt.Sprintf(`"pid": %d,`, tree.Keeper.PID), fmt.Sprintf(`"pid": %d,`, stranger.Process.Pid)},
+		{"later", fmt.Sprintf(`"pid": %d,`, tree.Keeper.PID), fmt.Sprintf(`"pid": %d,`, stranger)},
 		{"boot", tree.BootID, "00000000-0000-0000-0000-000000000000"},
 	} {
 		record := strings.ReplaceAll(string(text), tt.from, tt.to)
@@ -334,20 +320,48 @@ func TestNumbersComeAgain(t *testing.T) {
 	if alive, all := tree.Alive(); alive != all {
 		t.Errorf("of the true tree %d of %d are alive", alive, all)
 	}
-	if err := unix.Kill(stranger.Process.Pid, 0); err != nil || state(t, stranger.Process.Pid) == "Z" {
-		t.Errorf("the stranger was killed: %v", err)
+	if stat(t, stranger)[0] == "Z" {
+		t.Error("the stranger was killed")
 	}
 }
 
-// state returns the state of a process, as ps(1) has it.
-func state(t *testing.T, pid int) string {
+// startStranger starts a process in another clock tick than the one given.
+func startStranger(t *testing.T, tick uint64) int {
+	t.Helper()
+	for {
+		cmd := helper(t, "idle")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		end := func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+		_, err = bufio.NewReader(out).ReadString('\n')
+		if err == nil && stat(t, cmd.Process.Pid)[19] != fmt.Sprint(tick) {
+			t.Cleanup(end)
+			return cmd.Process.Pid
+		}
+		end()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// stat returns the fields of /proc/PID/stat from the state on, the third.
+func stat(t *testing.T, pid int) []string {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), ") ")
-	return rest[:1]
+	return strings.Fields(rest)
 }
 
 // TestDamagedRecord has a record that cannot be read among others that can.
