@@ -419,7 +419,13 @@ func TestStateDir(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			_, err := s.Commit(t.Context())
+			tree, err := s.Commit(t.Context())
+			if err == nil { // or it would stay behind
+				kill(t, tree.Keeper)
+				for _, p := range tree.Holders {
+					kill(t, p)
+				}
+			}
 			wantError(t, err, dir+" is not a folder that only you can write to")
 			_, err = restore.Find("safe")
 			wantError(t, err, dir+" is not a folder that only you can write to")
