@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/renest/renest/test/vm/wire"
@@ -99,6 +101,11 @@ func run(ctx context.Context, k Kernel, initrd string, job Job) (*Result, error)
 		cmd.Stdout = io.MultiWriter(&console, job.Console)
 	}
 	cmd.Stderr = cmd.Stdout
+	// QEMU ends with whoever started it, even by a kill. The signal comes when the
+	// thread that forked ends, so this goroutine keeps its thread until then.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err = cmd.Start()
 	_ = w.Close() // QEMU has its own; the stream ends when QEMU does
 	if err != nil {
