@@ -57,25 +57,29 @@ func (r *reader) someBinds(t nsfs.Task, n *node) (int, error) {
 func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
 	n, mine := r.d.reg.get(b.Ref)
 	if mine {
-		w := way{kind: byBind, task: member{t.PID(), t.TID()}, path: b.Path}
-		if r.agent {
-			w.task, w.from = member{}, mnt
-		}
-		ns, err := t.OpenBind(b.Path)
-		if err != nil {
-			r.d.reg.done(n, false)
-			r.unopened = append(r.unopened, unopened{b, mnt})
-			return
-		}
-		got := r.d.described(n, ns, w)
-		_ = ns.Close()
-		if got != n {
-			r.unopened = append(r.unopened, unopened{b, mnt})
-			return
-		}
+		r.d.reg.done(n, false)
 	}
-	r.found(n)
-	r.pins = append(r.pins, bindPin(n, mnt, b.Path))
+	if !mine && !r.d.sure {
+		r.pins = append(r.pins, bindPin(n, mnt, b.Path))
+		return
+	}
+	ns, err := t.OpenBind(b.Path)
+	if err != nil {
+		r.unopened = append(r.unopened, unopened{b, mnt})
+		return
+	}
+	defer ns.Close()
+	w := way{kind: byBind, task: member{t.PID(), t.TID()}, path: b.Path}
+	if r.agent {
+		w.task, w.from = member{}, mnt
+	}
+	if n = r.d.byNS(ns, w); n == nil || n.ref != b.Ref {
+		r.unopened = append(r.unopened, unopened{b, mnt})
+		return
+	}
+	p := bindPin(n, mnt, b.Path)
+	p.sure = true
+	r.pins = append(r.pins, p)
 }
 
 func bindPin(n, mnt *node, path string) pin {

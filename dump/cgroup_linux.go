@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/topology"
@@ -31,6 +33,10 @@ func (d *dumper) cgroupVisit(n *node) visit {
 				return nil
 			}
 			b, err := read()
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) { // the task has ended
+				d.lost = append(d.lost, n)
+				return nil
+			}
 			if err != nil {
 				return err
 			}
@@ -39,6 +45,10 @@ func (d *dumper) cgroupVisit(n *node) visit {
 				return errNoCgroup2
 			}
 			outside, err := d.cgroupOf(n)
+			if errors.Is(err, nsfs.ErrGone) {
+				d.lost = append(d.lost, n)
+				return nil
+			}
 			if err != nil {
 				return err
 			}

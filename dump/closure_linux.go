@@ -58,10 +58,8 @@ func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
 // byRef is byNS where the reference is known already.
 func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 	n, mine := d.reg.get(ref)
-	if !mine && d.ids && n.known.Load() {
-		if id, err := ns.ID(); err == nil && id != n.id {
-			n, mine = d.reg.replace(n), true
-		}
+	if !mine && n.known.Load() && !d.same(n, ns) {
+		n, mine = d.reg.replace(n), true
 	}
 	if mine {
 		n.way = w
@@ -69,6 +67,40 @@ func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 		d.reg.done(n, true)
 	}
 	return n
+}
+
+// same reports whether an open namespace with n's number is n: its id tells, from
+// Linux 6.18. Before, one that has the same owner, parent and creator is n to all
+// intents: nothing that is said of n is wrong of it.
+func (d *dumper) same(n *node, ns *nsfs.NS) bool {
+	if n.held {
+		return true
+	}
+	if d.ids {
+		id, err := ns.ID()
+		return err == nil && id == n.id
+	}
+	if !sameEdge(n.owner, ns.Owner) {
+		return false
+	}
+	switch n.ref.Type {
+	case nsfs.User:
+		uid, err := ns.OwnerUID()
+		return err == nil && uid == n.ownerUID
+	case nsfs.PID:
+		return sameEdge(n.parent, ns.Parent)
+	}
+	return true
+}
+
+func sameEdge(n *node, open func() (*nsfs.NS, error)) bool {
+	up, err := open()
+	if err != nil {
+		return n == nil
+	}
+	defer up.Close()
+	ino, err := up.Ino()
+	return err == nil && n != nil && ino == n.ref.Ino
 }
 
 // describe asks an open namespace for its id and its edges, and goes on with
@@ -122,13 +154,7 @@ func (d *dumper) reopen(n *node) (*nsfs.NS, error) {
 	if err != nil {
 		return nil, err
 	}
-	ref, err := ns.Ref()
-	same := err == nil && ref == n.ref
-	if same && n.id != 0 {
-		id, err := ns.ID()
-		same = err == nil && id == n.id
-	}
-	if !same {
+	if ref, err := ns.Ref(); err != nil || ref != n.ref || !d.same(n, ns) {
 		_ = ns.Close()
 		return nil, &nsfs.Error{Op: "open", Object: n.ref.String(), Kind: nsfs.ErrGone, Errno: esrch}
 	}

@@ -31,11 +31,11 @@ func (r *reader) descriptors(t nsfs.Task, home *node) {
 func (r *reader) descriptor(t nsfs.Task, fd int, ref nsfs.Ref) {
 	w := way{kind: byFD, task: member{t.PID(), t.TID()}, fd: fd}
 	var n *node
-	mine := true
-	if ref.Type != 0 {
-		n, mine = r.d.reg.get(ref)
+	open, sure := true, r.d.sure
+	if ref.Type != 0 && !sure {
+		n, open = r.d.reg.get(ref)
 	}
-	if mine {
+	if open {
 		ns, err := t.OpenFD(fd)
 		switch {
 		case err == nil && n == nil:
@@ -51,8 +51,7 @@ func (r *reader) descriptor(t nsfs.Task, fd int, ref nsfs.Ref) {
 		_ = ns.Close()
 	}
 	if n != nil {
-		r.found(n)
-		r.pins = append(r.pins, pin{node: n, Pin: topology.Pin{Kind: topology.PinFD, PID: t.PID(), TID: threadOf(t), FD: fd}})
+		r.pins = append(r.pins, pin{node: n, sure: sure, Pin: topology.Pin{Kind: topology.PinFD, PID: t.PID(), TID: threadOf(t), FD: fd}})
 	}
 }
 

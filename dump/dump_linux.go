@@ -47,6 +47,7 @@ type dumper struct {
 	fds   ownFDs
 	first nsfs.Link    // that a task has, to its very end
 	look  int          // which look at the sources this is
+	sure  bool         // most are read: of each namespace make sure that it is that of its number
 	read  map[int]bool // the tasks that were read
 	procs []proc       // of a tree: every process, and whether it belongs to it
 	socks sockets
@@ -70,6 +71,7 @@ type pin struct {
 	topology.Pin
 	mnt     *node
 	passive bool // it keeps the namespace alive, and not active
+	sure    bool // that the namespace is that of its number was checked
 }
 
 func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.Graph, err error) {

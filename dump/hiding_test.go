@@ -456,7 +456,7 @@ func socketInFlight(h *hiding) *secret {
 		return nil
 	}
 	var net nsfs.Ref
-	var fd int
+	var fd, tid int
 	done := make(chan struct{})
 	onThread(func() {
 		defer close(done)
@@ -464,7 +464,8 @@ func socketInFlight(h *hiding) *secret {
 			h.t.Error(err)
 			return
 		}
-		net = h.threadRef(unix.Gettid(), nsfs.InNet)
+		tid = unix.Gettid()
+		net = h.threadRef(tid, nsfs.InNet)
 		s, err := nsfs.OwnSocket()
 		if err != nil {
 			h.t.Error(err)
@@ -473,6 +474,7 @@ func socketInFlight(h *hiding) *secret {
 		fd = s.FD()
 	})
 	<-done
+	eventually(h.t, "a thread ends", func() bool { return unix.Tgkill(os.Getpid(), tid, 0) == unix.ESRCH })
 	return &secret{net, topology.Hidden, []string{h.send(fd)}}
 }
 

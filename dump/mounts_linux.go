@@ -55,7 +55,7 @@ func (d *dumper) scanMount(n *node) error {
 	}
 	t, err := d.task(n.partly)
 	if err != nil {
-		return nil //nolint:nilerr // It is gone, and the namespace with it or to be found again.
+		return nil // it is gone, and the namespace with it, or found again at the next look
 	}
 	defer t.Close()
 	if _, err := r.someBinds(t, n); err != nil {

@@ -11,10 +11,14 @@ import (
 // to the next that is made: of two tasks that were read one after the other, the
 // one may have been in the old and the other in the new. So each namespace that
 // several lead to is looked at once more; where none of its tasks is in it now,
-// what led to it is dropped, to be read again, and the tasks among that which are
-// still there are returned.
-func (d *dumper) recheck() (again []int) {
+// what led to it is dropped, to be read again. It returns the tasks among that
+// which have not ended, and whether there were namespaces of which it is not known
+// that they are gone.
+func (d *dumper) recheck() (again []int, unsure bool) {
 	d.countRefs()
+	if !d.ids {
+		d.dropEnded()
+	}
 	for _, t := range d.tasks {
 		d.confirm(t)
 	}
@@ -28,13 +32,32 @@ func (d *dumper) recheck() (again []int) {
 			continue
 		}
 		d.reg.forget(n)
+		unsure = true
 	}
-	return d.dropStale()
+	again, reread := d.dropStale()
+	return again, unsure || reread
+}
+
+// dropEnded drops the tasks that have ended, of those that seem to share a
+// namespace with others: without ids, one with the number of theirs cannot be told
+// from it.
+func (d *dumper) dropEnded() {
+	ended := map[int]bool{}
+	for _, t := range d.tasks {
+		shares := slices.ContainsFunc(t.nodes[:], func(n *node) bool { return n != nil && n.refs > 1 && !n.held })
+		if shares && !t.zombie && !d.inNamespaces(t.pid) {
+			ended[t.pid] = true
+		}
+	}
+	d.tasks = slices.DeleteFunc(d.tasks, func(t *task) bool { return ended[t.pid] })
+	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool { return p.PID != 0 && ended[p.PID] })
 }
 
 // dropStale drops what was read of the tasks and mount namespaces that lead to a
-// namespace which is gone, or to one that was below such a one.
-func (d *dumper) dropStale() []int {
+// namespace which is gone, or to one that was below such a one. It returns the
+// tasks that have not ended, and whether there is a mount namespace to be read
+// again.
+func (d *dumper) dropStale() (again []int, mounts bool) {
 	bad, reread := map[int]bool{}, map[*node]bool{}
 	for _, t := range d.tasks {
 		if slices.ContainsFunc(t.nodes[:], gone) {
@@ -57,16 +80,26 @@ func (d *dumper) dropStale() []int {
 	})
 	d.forgetBinds(reread)
 	d.listedNodes = slices.DeleteFunc(d.listedNodes, gone)
-	pids := make([]int, 0, len(bad))
 	for pid := range bad {
 		delete(d.read, pid)
-		if t, err := d.proc.Task(pid); err == nil {
-			t.Close()
-			pids = append(pids, pid)
+		if d.inNamespaces(pid) {
+			again = append(again, pid)
 		}
 	}
-	slices.Sort(pids)
-	return pids
+	slices.Sort(again)
+	return again, len(reread) > 0
+}
+
+// inNamespaces reports whether a task has any but those that it keeps to its very
+// end.
+func (d *dumper) inNamespaces(pid int) bool {
+	t, err := d.proc.Task(pid)
+	if err != nil {
+		return false
+	}
+	defer t.Close()
+	_, err = t.Ref(nsfs.InMnt)
+	return err == nil
 }
 
 // gone reports whether n, or what it was owned by or below, is stale: it cannot
@@ -83,25 +116,16 @@ func gone(n *node) bool {
 	return false
 }
 
-// countRefs counts who leads to each namespace. What one task alone leads to was
-// opened through it, and is what it was said to be. Edges count where the kernel
-// has no ids, by which they are held against each other when they are read.
+// countRefs counts who leads to each namespace by no more than its number. What
+// one task alone leads to was opened through it, and is what it was said to be.
 func (d *dumper) countRefs() {
-	all := d.reg.all()
-	for _, n := range all {
+	for _, n := range d.reg.all() {
 		n.refs = 0
 	}
-	for _, n := range all {
-		if d.ids {
-			break
-		}
-		for _, up := range []*node{n.owner, n.parent} {
-			if up != nil {
-				up.refs++
-			}
-		}
-	}
 	for _, t := range d.tasks {
+		if t.sure && d.ids {
+			continue
+		}
 		for l, n := range t.nodes {
 			if n != nil && (l < int(nsfs.PIDForChildren) || n != t.nodes[linkOf(n.ref.Type)]) {
 				n.refs++
@@ -109,7 +133,9 @@ func (d *dumper) countRefs() {
 		}
 	}
 	for _, p := range d.pins {
-		p.node.refs++
+		if !p.sure {
+			p.node.refs++
+		}
 	}
 }
 
@@ -120,9 +146,6 @@ func (d *dumper) confirm(t *task) {
 	for i, n := range t.nodes {
 		if n == nil || n.refs < 2 || n.checked || !n.known.Load() {
 			continue
-		}
-		if n.id == 0 && n.way != (way{kind: byLink, task: member{t.pid, t.tid}, link: nsfs.Link(i)}) {
-			continue // only who led to it first can tell whether it is still that one
 		}
 		if !open {
 			var err error
@@ -136,13 +159,17 @@ func (d *dumper) confirm(t *task) {
 	}
 }
 
-// leadsTo reports whether a task's link leads to n: the very one, where the kernel
-// has ids.
+// leadsTo reports whether a task's link leads to n, see same.
 func (d *dumper) leadsTo(t nsfs.Task, l nsfs.Link, n *node) bool {
-	if n.id == 0 {
-		ref, err := t.Ref(l)
-		return err == nil && ref == n.ref
+	if d.ids {
+		h, err := t.Handle(l)
+		return err == nil && h.ID == n.id
 	}
-	h, err := t.Handle(l)
-	return err == nil && h.ID == n.id
+	ns, err := t.Open(l)
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	ino, err := ns.Ino()
+	return err == nil && ino == n.ref.Ino && d.same(n, ns)
 }

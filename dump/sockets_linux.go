@@ -62,7 +62,7 @@ func (r *reader) socket(t nsfs.Task, home *node, fd int, ino uint64) {
 		}
 	}
 	if n != home {
-		r.pins = append(r.pins, pin{node: n, Pin: p, passive: true})
+		r.pins = append(r.pins, pin{node: n, Pin: p, passive: true, sure: true})
 	}
 }
 
@@ -169,7 +169,7 @@ func (d *dumper) settleSockets() {
 		case nil:
 			d.miss.add("pid "+strconv.Itoa(s.PID)+" fd "+strconv.Itoa(s.FD), "net namespace of the socket: permission denied")
 		default:
-			d.pins = append(d.pins, pin{node: n, Pin: s.Pin, passive: true})
+			d.pins = append(d.pins, pin{node: n, Pin: s.Pin, passive: true, sure: true})
 		}
 	}
 }

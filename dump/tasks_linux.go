@@ -25,6 +25,7 @@ type task struct {
 	name     string
 	zombie   bool
 	hidden   bool // may not be looked at
+	sure     bool // that its namespaces are those of their numbers was checked
 	nodes    [nsfs.NumLinks]*node
 }
 
@@ -37,7 +38,6 @@ type reader struct {
 	tasks  []*task
 	pins   []pin
 	unborn []*node // pid namespaces whose link says that they have no init yet
-	again  []*node // that were confirmed before, and are led to by others now
 	lost   int     // tasks that had ended
 	fresh  bool    // there was one that was not there at the last look
 	tables []int   // threads of the task at hand that have a descriptor table each
@@ -78,9 +78,6 @@ func (d *dumper) readTasks(pids []int) error {
 		d.unknownSockets = append(d.unknownSockets, r.sockets...)
 		d.unopened = append(d.unopened, r.unopened...)
 		d.lostTasks += r.lost
-		for _, n := range r.again {
-			n.checked = false
-		}
 		for _, n := range r.unborn {
 			n.unborn = n.noInit // since it may have been born meanwhile
 		}
@@ -133,13 +130,16 @@ func (r *reader) pid(pid int) {
 		r.notRead("pid "+strconv.Itoa(pid), err)
 		return
 	}
-	leader := &task{pid: pid, tid: pid, name: r.status.Name, nspid: slices.Clone(r.status.NSPID), zombie: r.status.Zombie()}
+	leader := &task{pid: pid, tid: pid, name: r.status.Name, nspid: slices.Clone(r.status.NSPID), zombie: r.status.Zombie(), sure: r.d.sure}
 	if !r.links(t, leader) {
 		r.lost++
 		return
 	}
 	r.tasks = append(r.tasks, leader)
 	threads := r.status.Threads
+	if leader.nodes[nsfs.InMnt] == nil && threads <= 1 && !leader.hidden {
+		r.lost++ // it is about to end, and has let go of what it may have passed on
+	}
 	if leader.zombie && threads <= 1 || leader.hidden {
 		return
 	}
@@ -188,7 +188,7 @@ func (r *reader) threads(t nsfs.Task, leader *task) {
 }
 
 func (r *reader) thread(t nsfs.Task, leader *task) {
-	rec := &task{pid: leader.pid, tid: t.TID()}
+	rec := &task{pid: leader.pid, tid: t.TID(), sure: r.d.sure}
 	if !r.links(t, rec) {
 		return
 	}
@@ -215,6 +215,9 @@ func (r *reader) links(t nsfs.Task, rec *task) bool {
 		case err == nil:
 			rec.nodes[l] = r.node(t, l, r.refs[i].Ref)
 		case errors.Is(err, nsfs.ErrDenied):
+			if r.ending(t, rec) {
+				return false
+			}
 			r.d.miss.add(taskName(rec), "namespaces: permission denied")
 			rec.hidden = true
 			return true
@@ -229,27 +232,33 @@ func (r *reader) links(t nsfs.Task, rec *task) bool {
 	return true
 }
 
+// ending reports whether a task that was not a zombie has ended since, or is about
+// to: without memory of its own it is shielded from most.
+func (r *reader) ending(t nsfs.Task, rec *task) bool {
+	err := t.Status(&r.status)
+	return err != nil || r.status.Zombie() && !rec.zombie
+}
+
 // node finds the node of a link. Most tasks share their namespaces with the one
 // before.
 func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
 	last := &r.last[l]
-	if last.ref == ref && last.node != nil {
+	if last.ref == ref && last.node != nil && (!r.d.sure || last.node.held) {
 		return last.node
 	}
 	n := r.d.byLink(t, l, ref)
+	if r.d.sure && !n.held && n.known.Load() && !r.d.leadsTo(t, l, n) {
+		ns, err := t.Open(l)
+		if err != nil {
+			return nil
+		}
+		defer ns.Close()
+		return r.d.byNS(ns, way{kind: byLink, task: member{t.PID(), t.TID()}, link: l})
+	}
 	if n.known.Load() {
 		last.ref, last.node = ref, n
 	}
-	r.found(n)
 	return n
-}
-
-// found notes that someone else leads to a namespace, since others were held
-// against each other.
-func (r *reader) found(n *node) {
-	if r.d.look > 1 && n.checked && !n.held {
-		r.again = append(r.again, n)
-	}
 }
 
 // unbornOf opens the pid namespace that a task's children will be in, where it

@@ -13,7 +13,7 @@ type Socket struct {
 	fd int
 }
 
-// Socket takes a copy of one of the descriptors of the process or thread behind
+// SocketOf takes a copy of one of the descriptors of the process or thread behind
 // a pidfd (pidfd_getfd(2), Linux 5.6). It needs PTRACE_MODE_ATTACH_REALCREDS,
 // which is more than reading /proc takes, else [ErrDenied]; [ErrGone] if the task
 // or its descriptor is.
