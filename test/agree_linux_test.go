@@ -1,0 +1,160 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/require"
+)
+
+// TestAgreesWithLsns lists a host of two thousand tasks, each in namespaces of its
+// own or of another's, and wants of every namespace that lsns(8) knows the same
+// type, owner, parent and number of tasks.
+func TestAgreesWithLsns(t *testing.T) {
+	require.Root(t)
+	lsns := require.Command(t, "lsns", "util-linux")
+	tasks := 2000
+	if testing.Short() {
+		tasks = 200
+	}
+	crowdOf(t, tasks)
+	// Others come and go on the host: what changes between two answers of lsns's
+	// is not compared.
+	var diff string
+	for start := time.Now(); time.Since(start) < 30*time.Second; {
+		before, err := lsnsList(lsns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := renestList(t)
+		after, err := lsnsList(lsns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[uint64]listed{}
+		for ino, n := range before {
+			if after[ino] == n {
+				want[ino] = n
+			}
+		}
+		if len(want) < tasks {
+			t.Fatalf("lsns lists %d namespaces, there are at least %d", len(want), tasks)
+		}
+		for ino := range got {
+			if _, ok := want[ino]; !ok {
+				delete(got, ino)
+			}
+		}
+		if diff = cmp.Diff(want, got); diff == "" {
+			t.Logf("%d namespaces", len(want))
+			return
+		}
+	}
+	t.Errorf("(-lsns +renest):\n%s", diff)
+}
+
+// crowdOf makes tasks: every other one in five new namespaces, the rest in those
+// of the one before, with a new net or cgroup namespace here and there.
+func crowdOf(t *testing.T, tasks int) {
+	t.Helper()
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	crew, err := agent.Start(t.Context(), agent.Options{Proc: proc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := crew.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	fork := func(a *agent.Agent, flags nsfs.Type) *agent.Agent {
+		child, err := a.Fork(t.Context(), "fork", agent.ForkOptions{Flags: uint64(flags)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return child
+	}
+	for i := 0; i < tasks; i += 2 {
+		a := fork(crew.Root(), nsfs.User|nsfs.PID|nsfs.UTS|nsfs.IPC|nsfs.Mnt)
+		var flags nsfs.Type
+		switch i % 20 {
+		case 0:
+			flags = nsfs.Net
+		case 10:
+			flags = nsfs.Cgroup | nsfs.PID
+		}
+		for _, member := range []*agent.Agent{fork(a, flags), a} {
+			if err := member.Hold(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// listed is what both say of a namespace. An owner or a parent that there is not,
+// or that is out of sight, is zero.
+type listed struct {
+	Type          string
+	Tasks         int
+	Owner, Parent uint64
+}
+
+func lsnsList(path string) (map[uint64]listed, error) {
+	out, err := exec.Command(path, "-J", "-o", "NS,TYPE,NPROCS,ONS,PNS").Output()
+	if err != nil {
+		return nil, fmt.Errorf("lsns: %w", err)
+	}
+	var all struct {
+		Namespaces []struct {
+			NS, ONS, PNS uint64
+			Type         string
+			NProcs       int
+		}
+	}
+	if err := json.Unmarshal(out, &all); err != nil {
+		return nil, fmt.Errorf("lsns: %w", err)
+	}
+	list := make(map[uint64]listed, len(all.Namespaces))
+	for _, n := range all.Namespaces {
+		list[n.NS] = listed{n.Type, n.NProcs, n.ONS, n.PNS}
+	}
+	return list, nil
+}
+
+func renestList(t *testing.T) map[uint64]listed {
+	t.Helper()
+	var all struct {
+		Namespaces []struct {
+			Name, Type    string
+			Ino           uint64
+			Owner, Parent string
+			Pins          []struct{ Kind string }
+		}
+	}
+	if err := json.Unmarshal([]byte(renest(t, 0, "list", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	inos := make(map[string]uint64, len(all.Namespaces))
+	for _, n := range all.Namespaces {
+		inos[n.Name] = n.Ino
+	}
+	list := make(map[uint64]listed, len(all.Namespaces))
+	for _, n := range all.Namespaces {
+		tasks := slices.DeleteFunc(n.Pins, func(p struct{ Kind string }) bool { return p.Kind != "task" })
+		list[n.Ino] = listed{n.Type, len(tasks), inos[n.Owner], inos[n.Parent]}
+	}
+	return list
+}
