@@ -218,6 +218,9 @@ func (w *world) fromAfar(n *tally, a *agent.Agent, x *target, who *Actor) {
 		}
 	case x.victim != nil:
 		w.victim(n, a, x, who)
+		if x.bare {
+			w.mapNothing(n, a, x, who)
+		}
 	}
 }
 
@@ -267,6 +270,23 @@ func (w *world) victim(n *tally, a *agent.Agent, x *target, who *Actor) {
 	if got != unix.EINVAL { // not in the caller's pid namespace
 		w.check(n, "signal a task in it", who, kill, got, unix.EPERM)
 	}
+}
+
+// mapNothing writes nonsense to the id map of a user namespace, which is found out
+// after it was asked who writes (proc_uid_map_write and map_write,
+// kernel/user_namespace.c): one in it or in its parent, who holds CAP_SYS_ADMIN.
+func (w *world) mapNothing(n *tally, a *agent.Agent, x *target, who *Actor) {
+	w.dumpable(a)
+	path := fmt.Sprintf("%d/uid_map", x.victim.PID())
+	var p agent.Program
+	fd := p.Call("open "+path, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(path), agent.Int(unix.O_WRONLY|unix.O_CLOEXEC))
+	write := p.Call("write", unix.SYS_WRITE, fd.Ret(), agent.String("x"), agent.Int(1)).MayFail()
+	p.Call("close", unix.SYS_CLOSE, fd.Ret())
+	if err := a.Run(w.t.Context(), &p); err != nil {
+		return // the file is another user's
+	}
+	near := who.User == who.Target || who.User == who.Target.Parent
+	w.check(n, "write an id map", who, near && who.Held.Has(unix.CAP_SYS_ADMIN), errnoOf(write.Err()), unix.EPERM)
 }
 
 // within does what only members do. After setns(2) into another namespace than a
