@@ -135,6 +135,8 @@ func TestWhyText(t *testing.T) {
 		{Kind: topology.PinBind, Path: "/run/a\nb", Mnt: mnt},
 		{Kind: topology.PinBind, Path: "/run/c"},
 		{Kind: topology.PinSocket, PID: 4712, FD: 7},
+		{Kind: topology.PinSocket, PID: 4712, TID: 4713, FD: 7},
+		{Kind: topology.PinInFlight, PID: 4712, FD: 8},
 		{Kind: topology.PinChild, NS: mnt},
 		{Kind: topology.PinOwned, NS: mnt},
 	}}

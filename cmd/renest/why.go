@@ -103,11 +103,16 @@ func writePins(w io.Writer, g *topology.Graph, n *topology.Namespace) error {
 // pinText says which task, descriptor, mount or namespace a pin is.
 func pinText(p topology.Pin, comm map[int]string) string {
 	task := fmt.Sprintf("pid %d (%s)", p.PID, printable(comm[p.PID]))
+	if p.TID != 0 && p.TID != p.PID && p.Kind != topology.PinThread {
+		task = fmt.Sprintf("thread %d of %s", p.TID, task)
+	}
 	switch p.Kind {
 	case topology.PinThread:
 		return fmt.Sprintf("%d of %s", p.TID, task)
 	case topology.PinFD, topology.PinSocket:
 		return fmt.Sprintf("%d of %s", p.FD, task)
+	case topology.PinInFlight:
+		return fmt.Sprintf("in a message that waits for fd %d of %s", p.FD, task)
 	case topology.PinBind:
 		return fmt.Sprintf("%s in %s", printable(p.Path), nameOf(p.Mnt))
 	case topology.PinChild, topology.PinOwned:
