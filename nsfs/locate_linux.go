@@ -3,6 +3,7 @@ package nsfs
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,7 +42,11 @@ func (l TaskLocator) Open(p *Proc) (Task, error) {
 	}
 	t, err := p.Task(l.PID)
 	if errors.Is(err, ErrGone) {
-		return Task{}, fmt.Errorf("there is no process %d: %w", l.PID, err)
+		hides := ""
+		if len(p.limits) > 0 {
+			hides = ", or /proc hides it (" + strings.Join(p.limits, ",") + ")"
+		}
+		return Task{}, fmt.Errorf("there is no process %d%s: %w", l.PID, hides, err)
 	}
 	if err != nil || l.Start == 0 {
 		return t, err

@@ -193,3 +193,13 @@ func TestLocate(t *testing.T) {
 		}
 	}
 }
+
+// TestLocateHidden: a process that is not shown may be there.
+func TestLocateHidden(t *testing.T) {
+	p := testProc(t)
+	limited := &Proc{fd: p.fd, limits: []string{"hidepid=invisible"}}
+	_, err := TaskLocator{PID: 2147483647}.Open(limited)
+	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "or /proc hides it (hidepid=invisible)") {
+		t.Errorf("%v", err)
+	}
+}
