@@ -7,6 +7,10 @@
 // new appears. Each source has a file of its own, and so has what each kind of
 // namespace holds: id maps, names, clock offsets, cgroup root, init.
 //
+// [Host] answers what needs no dump: it opens the namespace that a [Reference]
+// means, and says what a task may do to it, for which it climbs from the one and
+// reads the other.
+//
 // # What is not seen
 //
 // A namespace that vanishes midway is none. One that is there and could not be
