@@ -22,6 +22,7 @@ func (d *dumper) chooseSource() error {
 		if d.sees {
 			return nil
 		}
+		d.filtered = true
 		err = errors.New("listns(2) shows but the caller's own namespaces (it takes CAP_SYS_ADMIN in the initial user namespace, from the initial pid namespace)")
 	}
 	if d.opts.Source == Listns {

@@ -18,16 +18,18 @@ import (
 	"github.com/renest/renest/topology"
 )
 
+// TestBindMounts has a namespace that is mounted on a file with an odd name.
 func TestBindMounts(t *testing.T) {
 	asUser(t)
+	const path = "/tmp/a b\n - nsfs \\012\t#\xff"
 	root := nest(t)
 	a := fork(t, root, nsfs.User|nsfs.Mnt)
 	b := fork(t, a, nsfs.Net)
 	var p agent.Program
 	at := agent.Int(unix.AT_FDCWD)
 	p.Call("mount tmpfs", unix.SYS_MOUNT, agent.String("none"), agent.String("/tmp"), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
-	p.Call("mknod", unix.SYS_MKNODAT, at, agent.String("/tmp/a b"), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
-	p.Call("bind", unix.SYS_MOUNT, agent.String("/proc/"+strconv.Itoa(b.PID())+"/ns/net"), agent.String("/tmp/a b"), agent.Int(0),
+	p.Call("mknod", unix.SYS_MKNODAT, at, agent.String(path), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
+	p.Call("bind", unix.SYS_MOUNT, agent.String("/proc/"+strconv.Itoa(b.PID())+"/ns/net"), agent.String(path), agent.Int(0),
 		agent.Int(unix.MS_BIND), agent.Int(0))
 	if err := a.Run(t.Context(), &p); err != nil {
 		t.Fatal(err)
@@ -39,9 +41,52 @@ func TestBindMounts(t *testing.T) {
 	if len(nets) != 1 || len(mnts) != 1 {
 		t.Fatalf("%d net, %d mnt namespaces", len(nets), len(mnts))
 	}
-	want := topology.Pin{Kind: topology.PinBind, Path: "/tmp/a b", Mnt: mnts[0]}
+	want := topology.Pin{Kind: topology.PinBind, Path: path, Mnt: mnts[0]}
 	if len(nets[0].Pins) != 1 || nets[0].Pins[0] != want {
 		t.Errorf("pins %+v, want %+v", nets[0].Pins, want)
+	}
+}
+
+// TestManyMounts has ten thousand mounts in one mount namespace, and among them
+// one of a namespace.
+func TestManyMounts(t *testing.T) {
+	asUser(t)
+	const many = 10_000
+	root := nest(t)
+	a := fork(t, root, nsfs.User|nsfs.Mnt)
+	b := fork(t, a, nsfs.UTS)
+	bind := func(p *agent.Program, from, to string) {
+		p.Call("bind", unix.SYS_MOUNT, agent.String(from), agent.String(to), agent.Int(0), agent.Int(unix.MS_BIND), agent.Int(0))
+	}
+	var p agent.Program
+	p.Call("mount tmpfs", unix.SYS_MOUNT, agent.String("none"), agent.String("/tmp"), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
+	p.Call("make it private", unix.SYS_MOUNT, agent.Int(0), agent.String("/tmp"), agent.Int(0), agent.Int(unix.MS_PRIVATE), agent.Int(0))
+	for i := range 100 {
+		p.Call("mkdir", unix.SYS_MKDIRAT, agent.Int(unix.AT_FDCWD), agent.String(fmt.Sprintf("/tmp/%d", i)), agent.Int(0o700))
+	}
+	p.Call("mknod", unix.SYS_MKNODAT, agent.Int(unix.AT_FDCWD), agent.String("/tmp/uts"), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
+	if err := a.Run(t.Context(), &p); err != nil {
+		t.Fatal(err)
+	}
+	for done := 0; done < many; {
+		var p agent.Program
+		if done == many/2 {
+			bind(&p, "/proc/"+strconv.Itoa(b.PID())+"/ns/uts", "/tmp/uts")
+		}
+		for range 500 {
+			dir := fmt.Sprintf("/tmp/%d", done%100)
+			bind(&p, dir, dir)
+			done++
+		}
+		if err := a.Run(t.Context(), &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exit(t, b)
+	g := tree(t, root.PID())
+	wantComplete(t, g)
+	if uts := own(g, topology.UTS); len(uts) != 1 || len(uts[0].Pins) != 1 || uts[0].Pins[0].Path != "/tmp/uts" {
+		t.Errorf("uts namespaces %+v", uts)
 	}
 }
 

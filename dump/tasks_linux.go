@@ -61,6 +61,9 @@ func (d *dumper) scanAll() error {
 	if n := d.own[nsfs.InPID]; n != nil && n.ref.Ino != nsfs.InitPIDIno {
 		d.miss.add(n.ref.String(), "not the initial pid namespace: tasks outside it are not shown")
 	}
+	if d.filtered {
+		d.miss.add("listns(2)", "shows but the caller's own namespaces, and leaves out the others without a word")
+	}
 	pids, err := d.proc.PIDs(nil)
 	if err != nil {
 		return fmt.Errorf("dump: %w", err)
