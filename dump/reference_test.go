@@ -12,6 +12,7 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/topology"
 )
 
@@ -102,6 +103,25 @@ func TestOpenByName(t *testing.T) {
 	bind(t, inside, bound, nsfs.InIPC)
 	exit(t, bound)
 	wantOpen(t, h, reference(t, "%s", byBind), byBind)
+}
+
+// TestOpenBySocket finds a net namespace that nothing but a socket holds.
+func TestOpenBySocket(t *testing.T) {
+	require.Root(t) // to take a copy of another's socket, and ask for its namespace
+	root := nest(t)
+	a := fork(t, root, nsfs.Net)
+	want := refOf(t, a, nsfs.InNet)
+	call(t, a, "socket", unix.SYS_SOCKET, agent.Int(unix.AF_INET), agent.Int(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), agent.Int(0))
+	exit(t, a)
+	h := testHost(t)
+	ns, err := h.Open(t.Context(), reference(t, "%s", want))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	if got, err := ns.Ref(); err != nil || got != want {
+		t.Errorf("%v, %v; want %v", got, err, want)
+	}
 }
 
 // bind has a mount a namespace of another in its mount namespace.

@@ -127,21 +127,14 @@ func (o *opener) byPin(n *topology.Namespace, p topology.Pin) (*nsfs.NS, error) 
 	case topology.PinBind:
 		return o.byBind(p)
 	}
-	t, err := o.proc.Task(p.PID)
+	t, err := o.task(p)
 	if err != nil {
 		return nil, err
 	}
 	defer t.Close()
 	switch p.Kind {
-	case topology.PinTask:
+	case topology.PinTask, topology.PinThread:
 		return t.Open(nsfs.Link(topology.LinkOf(n.Type)))
-	case topology.PinThread:
-		th, err := t.Thread(p.TID)
-		if err != nil {
-			return nil, err
-		}
-		defer th.Close()
-		return th.Open(nsfs.Link(topology.LinkOf(n.Type)))
 	case topology.PinPIDForChildren:
 		if ns, err := t.Open(nsfs.PIDForChildren); err == nil {
 			return ns, nil
@@ -151,8 +144,20 @@ func (o *opener) byPin(n *topology.Namespace, p topology.Pin) (*nsfs.NS, error) 
 		return t.Open(nsfs.TimeForChildren)
 	case topology.PinFD:
 		return t.OpenFD(p.FD)
+	case topology.PinSocket:
+		return openSocket(t, p.FD)
 	}
-	return nil, nil
+	return nil, nil // in flight, which only a handle opens
+}
+
+// task opens the task or thread of a pin.
+func (o *opener) task(p topology.Pin) (nsfs.Task, error) {
+	t, err := o.proc.Task(p.PID)
+	if err != nil || p.TID == 0 || p.TID == p.PID {
+		return t, err
+	}
+	defer t.Close()
+	return t.Thread(p.TID)
 }
 
 // byBind opens a bind mount through a task that sees it.
