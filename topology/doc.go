@@ -12,8 +12,9 @@
 // What can be known of a graph without a kernel is here: whether one could hold
 // it ([Graph.Validate]), in which order it can be made ([Graph.SortCreation]),
 // whether two are the same but for numbers ([Isomorphic]), what an id map says
-// in whose numbers ([Compose], [Relativize]), and how to draw it ([WriteTree]).
-// A graph from elsewhere should be validated before anything else is asked.
+// in whose numbers ([Compose], [Relativize]), what a task may do to a namespace
+// ([Authorize]), and how to draw it ([WriteTree]). A graph from elsewhere should
+// be validated before anything else is asked.
 //
 // The package is pure. It makes no system call, needs no privilege and builds
 // on every system: package dump fills a graph from a running kernel, package
