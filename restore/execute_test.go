@@ -81,7 +81,7 @@ func TestStates(t *testing.T) {
 			g := random(seed, topologytest.Options{Tasks: true, Dead: seed%2 == 0, Unborn: true})
 			scatter(rand.New(rand.NewPCG(seed, 6)), g)
 			tree := commit(t, execute(t, g, restore.Options{}))
-			checkHolders(t, g, tree)
+			checkHolders(t, g, tree.Namespaces)
 		})
 	}
 	alsoAsUser(t)

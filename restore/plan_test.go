@@ -84,7 +84,7 @@ func simOptions(seed uint64) topologytest.Options {
 // TestPlanObeysTheKernel simulates plans of random graphs. Where the first
 // process of a pid namespace was, its holder is.
 func TestPlanObeysTheKernel(t *testing.T) {
-	for seed := range some(400, 3000) {
+	for seed := range some(400, 2000) {
 		o := simOptions(seed)
 		g := topologytest.Random(rand.New(rand.NewPCG(seed, 1)), o)
 		hide(g)
@@ -103,7 +103,7 @@ func TestPlanObeysTheKernel(t *testing.T) {
 // namespace, as setns(2) by a privileged process makes them.
 func TestPlanOfOddTasks(t *testing.T) {
 	holders, noted := 0, 0
-	for seed := range some(400, 3000) {
+	for seed := range some(400, 2000) {
 		o := simOptions(seed)
 		o.Tasks = true
 		rng := rand.New(rand.NewPCG(seed, 2))
