@@ -95,7 +95,7 @@ func (h *hiding) bind(in, of *agent.Agent, l nsfs.Link) string {
 func (h *hiding) tryBind(in, of *agent.Agent, l nsfs.Link) (string, error) {
 	h.t.Helper()
 	h.n++
-	path := fmt.Sprintf("%s/bind %d", h.dir, h.n)
+	path := fmt.Sprintf("%s/bind-%d", h.dir, h.n)
 	var p agent.Program
 	p.Call("mknod", unix.SYS_MKNODAT, agent.Int(unix.AT_FDCWD), agent.String(path), agent.Int(unix.S_IFREG|0o600), agent.Int(0))
 	p.Call("bind", unix.SYS_MOUNT, agent.String(fmt.Sprintf("/proc/%d/ns/%s", of.PID(), l)), agent.String(path), agent.Int(0),
@@ -266,7 +266,7 @@ func mountedTwice(h *hiding) *secret {
 	pin := h.bind(h.base, a, nsfs.InNet)
 	fd := h.keep(a, nsfs.InNet)
 	var p agent.Program
-	path := fmt.Sprintf("%s/bind %d", h.dir, h.n)
+	path := fmt.Sprintf("%s/bind-%d", h.dir, h.n)
 	p.Call("bind over it", unix.SYS_MOUNT, agent.String(fmt.Sprintf("/proc/%d/ns/net", b.PID())), agent.String(path), agent.Int(0),
 		agent.Int(unix.MS_BIND), agent.Int(0))
 	if err := h.base.Run(h.t.Context(), &p); err != nil {
