@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,9 @@ func (s *Standing) verify(ctx context.Context) error {
 		forget(n, l)
 	}
 	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{}); err != nil {
+		if missing := s.Live.Header.Missing; len(missing) > 0 {
+			err = fmt.Errorf("%w; what could not be seen of it: %s", err, strings.Join(missing, "; "))
+		}
 		return fmt.Errorf("what was made is not what the image has: %w", err)
 	}
 	s.bind(live)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -235,7 +236,7 @@ func (a *Agent) Hold(ctx context.Context) error {
 // StartHold is Start of p as the last program: the agent holds when it is done.
 // Where p fails, it does not.
 func (a *Agent) StartHold(ctx context.Context, p *Program) error {
-	return a.startLast(ctx, p, &a.crew.shared.close)
+	return a.startLast(ctx, p, &a.crew.shared.hold)
 }
 
 // startLast starts p and leaves the agent at the record last.
@@ -247,6 +248,11 @@ func (a *Agent) startLast(ctx context.Context, p *Program, last *op) error {
 	q.append(p)
 	if dir := a.Dir(); dir >= 0 {
 		q.Call("close", unix.SYS_CLOSE, Int(dir)).MayFail()
+	}
+	if last == &a.crew.shared.hold {
+		// Before it says that it is done: nobody is to see a holder with
+		// descriptors.
+		q.Call("close_range", unix.SYS_CLOSE_RANGE, Int(0), Int(uint32(math.MaxUint32)), Int(unix.CLOSE_RANGE_UNSHARE))
 	}
 	return a.start(ctx, &q, last)
 }

@@ -19,7 +19,6 @@ type shared struct {
 	args   [88]byte  // struct clone_args
 	exit   op
 	hold   op
-	close  op    // close all descriptors, and hold
 	group  op    // the first agent's: lead a process group
 	boot   [5]op // the guardian's, and so on
 	fork   op
@@ -119,6 +118,4 @@ func (c *Crew) prepareEnds() {
 	ar.set(&s.exit, unix.SYS_EXIT_GROUP, 0)
 	s.exit.then(addrOf(ar, &s.exit))
 	s.hold.nr = -1
-	ar.set(&s.close, unix.SYS_CLOSE_RANGE, 0, math.MaxUint32, unix.CLOSE_RANGE_UNSHARE)
-	s.close.then(addrOf(ar, &s.hold))
 }
