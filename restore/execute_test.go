@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +65,7 @@ func commit(t testing.TB, s *restore.Standing) *restore.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
+	onlyThoseThatStay(t, tree)
 	t.Cleanup(func() {
 		if err := restore.Remove(tree.Name); err != nil && !errors.Is(err, restore.ErrNotFound) {
 			t.Error(err)
@@ -71,6 +73,31 @@ func commit(t testing.TB, s *restore.Standing) *restore.Tree {
 		noChildren(t)
 	})
 	return tree
+}
+
+// onlyThoseThatStay waits until of the processes that made a tree its keeper and
+// its holders alone are left: they are of one session.
+func onlyThoseThatStay(t testing.TB, tree *restore.Tree) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		procs, err := filepath.Glob("/proc/[0-9]*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		there := 0
+		for _, p := range procs {
+			pid, _ := strconv.Atoi(filepath.Base(p))
+			if sid, err := unix.Getsid(pid); err == nil && sid == tree.Keeper.PID {
+				there++
+			}
+		}
+		if there == 1+len(tree.Holders) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d processes, want a keeper and %d holders", there, len(tree.Holders))
+		}
+	}
 }
 
 // TestStates restores what the kernel does not show a dump every time: pid
@@ -291,6 +318,7 @@ func TestKilled(t *testing.T) {
 		if alive, all := tree.Alive(); alive != all {
 			t.Errorf("of %d processes %d are alive", all, alive)
 		}
+		onlyThoseThatStay(t, tree)
 		isomorphic(t, "what stands", g, dumpTree(t, tree.Keeper.PID))
 		if err := restore.Remove("killed"); err != nil {
 			t.Fatal(err)

@@ -77,6 +77,7 @@ func stands(t *testing.T, s *restore.Standing, want *topology.Graph) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	onlyThoseThatStay(t, tree)
 	isomorphic(t, "what stands", want, dumpTree(t, tree.Keeper.PID))
 	checkBindings(t, tree.Namespaces)
 	if err := restore.Remove(tree.Name); err != nil {
