@@ -19,7 +19,7 @@ type unopened struct {
 // caller's own mount namespace waits until the end: what is mounted there pins
 // namespaces of the tree, and is no reason to take others into it.
 func (r *reader) binds(t nsfs.Task, n *node) {
-	if n == nil || r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) {
+	if n == nil || r.d.opts.NoBinds || r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) {
 		return
 	}
 	n.partly = member{t.PID(), t.TID()}
@@ -55,6 +55,9 @@ func (r *reader) someBinds(t nsfs.Task, n *node) (int, error) {
 }
 
 func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
+	if r.d.inherited[b.Ref] {
+		return
+	}
 	n, mine := r.d.reg.get(b.Ref)
 	if mine {
 		r.d.reg.done(n, false)
@@ -86,11 +89,24 @@ func bindPin(n, mnt *node, path string) pin {
 	return pin{node: n, mnt: mnt, Pin: topology.Pin{Kind: topology.PinBind, Path: path}}
 }
 
+// readInherited notes what is bind-mounted in the caller's own mount namespace. A
+// new mount namespace begins as a copy of another (copy_mnt_ns, fs/namespace.c), so
+// those in a tree have these mounts as well: they are no reason to take a namespace
+// into it.
+func (d *dumper) readInherited() error {
+	if d.inherited != nil || d.opts.NoBinds {
+		return nil
+	}
+	d.inherited = map[nsfs.Ref]bool{}
+	_, err := d.self.Binds(func(b nsfs.Bind) { d.inherited[b.Ref] = true })
+	return err
+}
+
 // ownBinds adds to the namespaces of a tree the bind mounts in the caller's own
 // mount namespace that pin them.
 func (d *dumper) ownBinds() error {
 	mnt := d.own[nsfs.InMnt]
-	if d.root == 0 || mnt == nil {
+	if d.root == 0 || mnt == nil || d.opts.NoBinds {
 		return nil
 	}
 	_, err := d.self.Binds(func(b nsfs.Bind) {

@@ -1,9 +1,11 @@
 package dump
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/topology"
 )
 
 // byLink returns the node that a task's link leads to, and describes it if no one
@@ -147,10 +149,43 @@ func (d *dumper) reopen(n *node) (*nsfs.NS, error) {
 			return ns, nil
 		}
 	}
-	ns, err := d.openWay(n.way, n.ref)
-	if err != nil && n.member.pid != 0 {
-		ns, err = d.openWay(way{kind: byLink, task: n.member, link: linkOf(n.ref.Type)}, n.ref)
+	ns, err := d.openSame(n, n.way)
+	if err == nil {
+		return ns, nil
 	}
+	for _, w := range d.otherWays(n) {
+		if ns, err := d.openSame(n, w); err == nil {
+			return ns, nil
+		}
+	}
+	return nil, err
+}
+
+// otherWays returns the ways to a namespace beside the one by which it was found:
+// whoever that led through may have ended since, or let go of it.
+func (d *dumper) otherWays(n *node) []way {
+	var list []way
+	if n.member.pid != 0 {
+		list = append(list, way{kind: byLink, task: n.member, link: linkOf(n.ref.Type)})
+	}
+	for _, t := range d.tasks {
+		for l, m := range t.nodes {
+			if m == n {
+				list = append(list, way{kind: byLink, task: member{t.pid, t.tid}, link: nsfs.Link(l)})
+			}
+		}
+	}
+	for _, p := range d.pins {
+		if p.node == n && p.Kind == topology.PinFD {
+			list = append(list, way{kind: byFD, task: member{p.PID, cmp.Or(p.TID, p.PID)}, fd: p.FD})
+		}
+	}
+	return list
+}
+
+// openSame opens a namespace by a way, if it still leads to the same.
+func (d *dumper) openSame(n *node, w way) (*nsfs.NS, error) {
+	ns, err := d.openWay(w, n.ref)
 	if err != nil {
 		return nil, err
 	}

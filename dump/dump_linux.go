@@ -31,16 +31,18 @@ func All(ctx context.Context, o Options) (*topology.Graph, error) {
 
 // dumper is one dump in the making.
 type dumper struct {
-	ctx      context.Context // it lives as long as the one call
-	opts     Options
-	proc     *nsfs.Proc
-	self     nsfs.Task
-	dev      nsfs.Dev
-	ids      bool // the kernel has ids
-	pidt     bool // the kernel translates pids
-	sees     bool // listns(2) shows everything
-	filtered bool // listns(2) is there, and leaves out what the caller may not see
-	root     int
+	ctx       context.Context // it lives as long as the one call
+	opts      Options
+	proc      *nsfs.Proc
+	self      nsfs.Task
+	dev       nsfs.Dev
+	ids       bool              // the kernel has ids
+	pidt      bool              // the kernel translates pids
+	sees      bool              // listns(2) shows everything
+	filtered  bool              // listns(2) is there, and leaves out what the caller may not see
+	inherited map[nsfs.Ref]bool // of a tree: bound in the caller's mount namespace as well
+
+	root int
 
 	reg   registry
 	miss  missing

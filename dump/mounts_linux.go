@@ -12,6 +12,9 @@ import (
 // shown: there is none in them, or each has another root directory, chroot(2), and
 // is shown what is below. An agent enters them.
 func (d *dumper) scanMounts() error {
+	if d.opts.NoBinds {
+		return nil
+	}
 	d.retryUnopened()
 	for {
 		todo := d.reg.unreadMounts()

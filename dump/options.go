@@ -40,6 +40,10 @@ type Options struct {
 	// alone, without an agent.
 	NoState bool
 
+	// NoBinds leaves out bind mounts of namespaces, and those that nothing else
+	// leads to.
+	NoBinds bool
+
 	// Tool is the header's: program and version. By default it is taken from
 	// the build information.
 	Tool string

@@ -25,6 +25,9 @@ type proc struct {
 // below such a one, since they are killed with it (zap_pid_ns_processes,
 // kernel/pid_namespace.c).
 func (d *dumper) scanTree(root int) error {
+	if err := d.readInherited(); err != nil {
+		return fmt.Errorf("dump: %w", err)
+	}
 	grew, err := d.statuses()
 	if err != nil {
 		return err

@@ -17,8 +17,12 @@ func (s *Standing) verify(ctx context.Context) error {
 	if err := s.closeUnkept(ctx); err != nil {
 		return err
 	}
+	// Its mount namespaces are copies of the caller's, whose mounts are not the
+	// tree's.
+	o := s.o.Dump
+	o.NoBinds = true
 	var err error
-	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), s.o.Dump); err != nil {
+	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), o); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
 	}
 	live, err := s.find()

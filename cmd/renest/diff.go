@@ -93,8 +93,8 @@ func counterpart(c *cli.Context, image *topology.Graph) (*topology.Graph, error)
 		}
 	}
 	var closest *topology.Graph
-	for _, pid := range append(roots, image.Header.Root) {
-		g, err := dump.Tree(c.Context, pid, dump.Options{})
+	for i, pid := range append(roots, image.Header.Root) {
+		g, err := dump.Tree(c.Context, pid, dump.Options{NoBinds: i < len(roots)})
 		if err != nil {
 			continue // it has ended
 		}

@@ -59,5 +59,5 @@ func restored(ctx context.Context, name string) (*topology.Graph, error) {
 	if alive, _ := t.Alive(); alive == 0 {
 		return nil, fmt.Errorf("%s: nothing is left of that tree: renest rm %s clears its record", name, name)
 	}
-	return dump.Tree(ctx, t.Keeper.PID, dump.Options{})
+	return dump.Tree(ctx, t.Keeper.PID, dump.Options{NoBinds: true})
 }

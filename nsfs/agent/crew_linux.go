@@ -152,11 +152,18 @@ func (c *Crew) Undo(nr uintptr, args ...Arg) error {
 // It is the guardian that does it, so that there is no moment at which a killed
 // maker leaves one half.
 func (c *Crew) Commit(ctx context.Context, p *Program, keep []int) error {
+	var leaving []*Agent
 	for _, a := range c.agents {
 		if a.gone || a == c.guardian || a.PID() == 0 {
 			continue
 		}
 		if err := a.Exit(ctx); err != nil {
+			return err
+		}
+		leaving = append(leaving, a)
+	}
+	for _, a := range leaving {
+		if err := a.Gone(ctx); err != nil {
 			return err
 		}
 	}
