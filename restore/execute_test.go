@@ -65,13 +65,13 @@ func commit(t testing.TB, s *restore.Standing) *restore.Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	onlyThoseThatStay(t, tree)
 	t.Cleanup(func() {
 		if err := restore.Remove(tree.Name); err != nil && !errors.Is(err, restore.ErrNotFound) {
 			t.Error(err)
 		}
 		noChildren(t)
 	})
+	onlyThoseThatStay(t, tree)
 	return tree
 }
 
@@ -315,6 +315,7 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer restore.Remove("killed") // where what follows fails
 		if alive, all := tree.Alive(); alive != all {
 			t.Errorf("of %d processes %d are alive", all, alive)
 		}

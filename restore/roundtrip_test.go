@@ -70,14 +70,10 @@ func roundTrip(t *testing.T, seed uint64) {
 // stands commits a tree, looks at what goes on without its maker, and removes it.
 func stands(t *testing.T, s *restore.Standing, want *topology.Graph) {
 	t.Helper()
-	tree, err := s.Commit(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tree := commit(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	onlyThoseThatStay(t, tree)
 	isomorphic(t, "what stands", want, dumpTree(t, tree.Keeper.PID))
 	checkBindings(t, tree.Namespaces)
 	if err := restore.Remove(tree.Name); err != nil {
