@@ -69,6 +69,7 @@ func Start(ctx context.Context, o Options) (*Crew, error) {
 		return nil, errors.Join(fmt.Errorf("start agent: %w", err), c.Close())
 	}
 	// Until here the guardian kills its own group, and the first agent in it.
+	atomic.StoreUint64(&c.shared.kill[2].lit[0], uint64(-c.root.PID()))
 	atomic.StoreUint64(&c.shared.kill[1].lit[0], uint64(-c.root.PID()))
 	return c, nil
 }

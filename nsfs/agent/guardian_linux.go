@@ -100,9 +100,10 @@ func (c *Crew) prepareLife() {
 	ar.set(&s.read, unix.SYS_READ, fdLife, addrOf(ar, &s.buf), 1)
 	s.read.neg, s.read.zero, s.read.pos = addrOf(ar, &s.read), addrOf(ar, &s.kill[0]), addrOf(ar, &c.guardian.slot.wait)
 
-	// The first agent, its process group, and then wait for every child: since
-	// they ignore SIGCHLD, wait4 returns when the last is gone (ECHILD), and
-	// the orphans of the crew are children of the guardian, its subreaper.
+	// The first agent, its process group, and then wait for all of that group:
+	// since children are ignored (SIGCHLD), wait4 returns when the last is gone
+	// (ECHILD), and the orphans of the crew are children of the guardian, its
+	// subreaper. What a command left behind is in a session of its own.
 	ar.set(&s.kill[0], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
 	s.kill[0].arg[0] = addrOf(ar, &s.fork.ret)
 	ar.set(&s.kill[1], unix.SYS_KILL, 0, uint64(unix.SIGKILL))
