@@ -61,7 +61,7 @@ func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
 func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 	n, mine := d.reg.get(ref)
 	if !mine && n.known.Load() && !d.same(n, ns) {
-		n, mine = d.reg.replace(n)
+		n, mine = d.reg.replace(n), true
 	}
 	if mine {
 		n.way = w

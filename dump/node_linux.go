@@ -136,18 +136,13 @@ func (r *registry) unreadMounts() []*node {
 }
 
 // replace puts a new node, to be described by the caller, in place of one whose
-// namespace is gone and whose inode number has another now. Where someone else has
-// done so, it returns that one's, which is not the caller's to describe.
-func (r *registry) replace(old *node) (n *node, mine bool) {
+// namespace is gone and whose inode number has another now.
+func (r *registry) replace(old *node) *node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	old.stale = true
-	if n := r.nodes[old.ref]; n != nil && n != old {
-		return n, false
-	}
-	n = &node{ref: old.ref, busy: true}
-	r.nodes[old.ref] = n
-	return n, true
+	n := &node{ref: old.ref, busy: true}
+	r.nodes[old.ref], old.stale = n, true
+	return n
 }
 
 // forget removes a node whose namespace is gone.

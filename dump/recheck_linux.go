@@ -9,21 +9,21 @@ import (
 // recheck makes sure that those who were found to share a namespace do. A link
 // gives an inode number, and the kernel gives the number of a namespace that ends
 // to the next that is made: of two tasks that were read one after the other, the
-// one may have been in the old and the other in the new. So each namespace is looked
-// at once more, but where the only task that leads to it is the one through which
-// it was opened; where none of its tasks is in it now, what led to it is dropped,
-// to be read again. It returns the tasks among that which have not ended, and
-// whether there were namespaces of which it is not known that they are gone.
+// one may have been in the old and the other in the new. So each namespace that
+// several lead to is looked at once more; where none of its tasks is in it now,
+// what led to it is dropped, to be read again. It returns the tasks among that
+// which have not ended, and whether there were namespaces of which it is not known
+// that they are gone.
 func (d *dumper) recheck() (again []int, unsure bool) {
 	d.countRefs()
 	if !d.ids {
-		unsure = d.dropEnded()
+		d.dropEnded()
 	}
 	for _, t := range d.tasks {
 		d.confirm(t)
 	}
 	for _, n := range d.reg.all() {
-		if n.refs == 0 || n.checked {
+		if n.refs < 2 || n.checked {
 			continue
 		}
 		if ns, err := d.reopen(n); err == nil { // a descriptor holds it, say
@@ -40,9 +40,8 @@ func (d *dumper) recheck() (again []int, unsure bool) {
 
 // dropEnded drops the tasks that have ended, of those that seem to share a
 // namespace with others: without ids, one with the number of theirs cannot be told
-// from it. It reports whether a namespace has no task left by that, so that it is
-// not known whether it is gone as well.
-func (d *dumper) dropEnded() (unsure bool) {
+// from it.
+func (d *dumper) dropEnded() {
 	ended := map[int]bool{}
 	for _, t := range d.tasks {
 		shares := slices.ContainsFunc(t.nodes[:], func(n *node) bool { return n != nil && n.refs > 1 && !n.held })
@@ -52,14 +51,6 @@ func (d *dumper) dropEnded() (unsure bool) {
 	}
 	d.tasks = slices.DeleteFunc(d.tasks, func(t *task) bool { return ended[t.pid] })
 	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool { return p.PID != 0 && ended[p.PID] })
-	var held []*node
-	for _, n := range d.reg.all() {
-		if n.refs > 0 {
-			held = append(held, n)
-		}
-	}
-	d.countRefs()
-	return slices.ContainsFunc(held, func(n *node) bool { return n.refs == 0 })
 }
 
 // dropStale drops what was read of the tasks and mount namespaces that lead to a
@@ -125,7 +116,8 @@ func gone(n *node) bool {
 	return false
 }
 
-// countRefs counts who leads to each namespace by no more than its number.
+// countRefs counts who leads to each namespace by no more than its number. What
+// one task alone leads to was opened through it, and is what it was said to be.
 func (d *dumper) countRefs() {
 	for _, n := range d.reg.all() {
 		n.refs = 0
@@ -152,11 +144,7 @@ func (d *dumper) confirm(t *task) {
 	var open bool
 	var dir nsfs.Task
 	for i, n := range t.nodes {
-		if n == nil || n.refs == 0 || n.checked || !n.known.Load() {
-			continue
-		}
-		if n.refs == 1 && n.way == (way{kind: byLink, task: member{t.pid, t.tid}, link: nsfs.Link(i)}) {
-			n.checked = true // this one alone led to it, and it was opened through it
+		if n == nil || n.refs < 2 || n.checked || !n.known.Load() {
 			continue
 		}
 		if !open {

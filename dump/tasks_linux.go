@@ -76,7 +76,6 @@ func (d *dumper) scanAll() error {
 func (d *dumper) readTasks(pids []int) error {
 	readers, err := d.parallel(len(pids), func(r *reader, i int) { r.pid(pids[i]) })
 	for _, r := range readers {
-		r.dropUnknown()
 		d.tasks = append(d.tasks, r.tasks...)
 		d.pins = append(d.pins, r.pins...)
 		d.unknownSockets = append(d.unknownSockets, r.sockets...)
@@ -93,23 +92,6 @@ func (d *dumper) readTasks(pids []int) error {
 		return a.tid - b.tid
 	})
 	return err
-}
-
-// dropUnknown forgets that tasks and descriptors led to namespaces which vanished
-// before anybody could look at them: later, their numbers may be others'.
-func (r *reader) dropUnknown() {
-	for _, t := range r.tasks {
-		lost := false
-		for l, n := range t.nodes {
-			if n != nil && !n.known.Load() {
-				t.nodes[l], lost = nil, true
-			}
-		}
-		if lost {
-			r.lost++
-		}
-	}
-	r.pins = slices.DeleteFunc(r.pins, func(p pin) bool { return !p.node.known.Load() })
 }
 
 // parallel calls do for each i below n, from as many goroutines as there are
@@ -271,7 +253,6 @@ func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
 	if r.d.sure && !n.held && n.known.Load() && !r.d.leadsTo(t, l, n) {
 		ns, err := t.Open(l)
 		if err != nil {
-			r.notRead(taskNumbers(t), err)
 			return nil
 		}
 		defer ns.Close()
