@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -206,10 +207,28 @@ func (c *Crew) Close() error {
 	err := c.life.Close()
 	if c.over {
 		go c.process.Wait() //nolint:errcheck // Reaps the guardian, whenever that ends.
-	} else if _, werr := c.process.Wait(); werr != nil {
-		err = errors.Join(err, werr)
+	} else {
+		_, werr := c.process.Wait()
+		err = errors.Join(err, werr, c.empty())
 	}
 	return errors.Join(err, c.arena.close())
+}
+
+// empty waits until no agent has a number any more. The guardian has waited for
+// all, but one that nobody has to be told of wakes who waits for it before it
+// gives its number up (kernel/exit.c, exit_notify and release_task): it is out of
+// its namespaces by then, and for a moment still in /proc.
+func (c *Crew) empty() error {
+	const soon = 10 * time.Second
+	for start := time.Now(); ; time.Sleep(50 * time.Microsecond) {
+		i := slices.IndexFunc(c.agents, func(a *Agent) bool { return a.pid > 0 && c.has(a.pid) })
+		if i < 0 {
+			return nil
+		}
+		if time.Since(start) > soon {
+			return fmt.Errorf("pid %d: agent does not end", c.agents[i].pid)
+		}
+	}
 }
 
 // alive reports whether the guardian is there.
