@@ -4,9 +4,11 @@ import (
 	"context"
 	"path"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/renest/renest/test/criu"
 	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/test/suite"
 	"github.com/renest/renest/test/vm"
@@ -35,7 +37,10 @@ func promised(s vm.Suite, uid int) string {
 		who = "user"
 	}
 	if s == vm.Backports {
-		return who + ",listns"
+		who += ",listns"
+		if uid == 0 {
+			who += ",criu"
+		}
 	}
 	return who
 }
@@ -48,7 +53,7 @@ type round struct {
 
 func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary) {
 	const limit = 8 * time.Minute
-	job := vm.Job{Files: append(vm.Busybox(busybox), carryPrograms(t)...)}
+	job := vm.Job{Files: slices.Concat(vm.Busybox(busybox), carryPrograms(t), carryCRIU(t, k.Suite))}
 	var rounds []round
 	for _, b := range all {
 		if elsewhere(b) {
@@ -74,6 +79,7 @@ func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary)
 				Env: []string{
 					require.Variable + "=" + promised(k.Suite, user.uid),
 					programsVariable + "=" + guestPrograms,
+					criu.Variable + "=" + guestCRIU,
 				},
 				UID:     user.uid,
 				Timeout: limit + 10*time.Second,
@@ -120,6 +126,25 @@ func carryPrograms(t *testing.T) []vm.File {
 	for _, pkg := range programs() {
 		name := path.Base(pkg)
 		files = append(files, vm.File{Path: path.Join(guestPrograms, name), Host: program(t, name)})
+	}
+	return files
+}
+
+// guestCRIU is where CRIU is in a VM.
+const guestCRIU = "/opt/criu"
+
+// carryCRIU lists CRIU for a VM. Where nf_tables and the socket diagnostics are
+// modules, which a VM does not have, it does not start.
+func carryCRIU(t *testing.T, s vm.Suite) []vm.File {
+	t.Helper()
+	if s == vm.Stable {
+		return nil
+	}
+	i, err := criu.Find()
+	require.That(t, "criu", err)
+	files, err := i.Files(guestCRIU)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return files
 }

@@ -7,15 +7,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
-)
 
-// keyring is what Debian's archive signs its suites with, package
-// debian-archive-keyring.
-const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+	"github.com/renest/renest/test/debian"
+)
 
 // Fetch brings the newest cloud kernel of suite s into the cache and returns it.
 // The mirror is the one the system's own apt uses; apt verifies the suite's
@@ -29,9 +27,6 @@ func Fetch(ctx context.Context, s Suite) (Kernel, error) {
 }
 
 func fetch(ctx context.Context, s Suite) (Kernel, error) {
-	if err := haveTools(); err != nil {
-		return Kernel{}, err
-	}
 	dir, err := cacheDir(s)
 	if err != nil {
 		return Kernel{}, err
@@ -45,15 +40,15 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	}
 	defer os.RemoveAll(work)
 
-	a, err := newApt(ctx, s, work)
+	a, err := debian.Open(ctx, work, debian.Source{Arch: "amd64", Suites: []string{string(s)}})
 	if err != nil {
 		return Kernel{}, err
 	}
-	release, pkg, err := a.resolve(ctx)
+	release, pkg, err := resolve(ctx, a)
 	if err != nil {
 		return Kernel{}, err
 	}
-	deb, err := a.download(ctx, pkg)
+	deb, err := a.Download(ctx, pkg)
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -77,48 +72,43 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	return Find(s)
 }
 
-// haveTools says what is missing of what a fetch needs.
-func haveTools() error {
-	var errs []error
-	for _, tool := range []struct{ name, pkg string }{{"apt-get", "apt"}, {"dpkg-deb", "dpkg"}} {
-		if _, err := exec.LookPath(tool.name); err != nil {
-			errs = append(errs, fmt.Errorf("%s is missing (Debian package %s)", tool.name, tool.pkg))
-		}
+// image matches the versioned package which linux-image-cloud-amd64 stands for.
+var image = regexp.MustCompile(`\blinux-image-([0-9][^ ,]*-cloud-amd64)\b`)
+
+// resolve names the suite's current kernel and the package that holds its
+// vmlinuz. Versions leave the archive, so none is written down here.
+func resolve(ctx context.Context, a *debian.Archive) (release, pkg string, err error) {
+	out, err := a.Show(ctx, "linux-image-cloud-amd64")
+	if err != nil {
+		return "", "", err
 	}
-	if _, err := os.Stat(keyring); err != nil {
-		errs = append(errs, fmt.Errorf("Debian's signing keys are missing (package debian-archive-keyring): %w", err))
+	m := image.FindSubmatch(out)
+	if m == nil {
+		return "", "", errors.New("linux-image-cloud-amd64 depends on no versioned linux-image")
 	}
-	return errors.Join(errs...)
+	release = string(m[1])
+	// Since 7.2 the image is a package of its own, and linux-image depends on it.
+	if _, err := a.Show(ctx, "linux-binary-"+release); err == nil {
+		return release, "linux-binary-" + release, nil
+	}
+	return release, "linux-image-" + release, nil
 }
 
 // extractKernel writes the vmlinuz of a package to file.
-func extractKernel(ctx context.Context, deb, file string) (err error) {
-	cmd := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", deb)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	defer func() {
-		_, _ = io.Copy(io.Discard, out) // dpkg-deb minds a closed pipe
-		err = errors.Join(err, cmd.Wait())
-	}()
-	for r := tar.NewReader(out); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			return fmt.Errorf("no vmlinuz in %s", filepath.Base(deb))
-		}
-		if err != nil {
-			return err
-		}
+func extractKernel(ctx context.Context, deb, file string) error {
+	found := false
+	err := debian.Unpack(ctx, deb, func(h *tar.Header, r io.Reader) error {
 		// boot/vmlinuz-RELEASE until 7.2, usr/lib/modules/RELEASE/vmlinuz since.
-		if h.Typeflag == tar.TypeReg && strings.HasPrefix(path.Base(h.Name), "vmlinuz") {
-			return writeFile(file, r)
+		if found || h.Typeflag != tar.TypeReg || !strings.HasPrefix(path.Base(h.Name), "vmlinuz") {
+			return nil
 		}
+		found = true
+		return writeFile(file, r)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("no vmlinuz in %s", filepath.Base(deb))
 	}
+	return err
 }
 
 func writeFile(name string, r io.Reader) error {
