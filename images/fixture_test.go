@@ -27,7 +27,9 @@ func full() *topology.Graph {
 			OwnerUID:  1000,
 			UIDMap:    []topology.Extent{{Inside: 0, Outside: 100000, Count: 65536}, {Inside: 70000, Outside: 1000, Count: 1}},
 			GIDMap:    []topology.Extent{{Inside: 1, Outside: 100001, Count: 9}},
+			ProjIDMap: []topology.Extent{{Inside: 2, Outside: 3, Count: 4}},
 			Setgroups: "deny",
+			Sysctls:   topology.Sysctls{{Name: "user.max_net_namespaces", Value: "5"}},
 		},
 	}
 	mnt := &topology.Namespace{Type: topology.Mnt, Ino: 4026532182, ID: 813, Owner: user}
@@ -35,7 +37,10 @@ func full() *topology.Graph {
 		Type: topology.UTS, Ino: 4026532183, ID: 814, Owner: user, State: topology.Hidden,
 		UTS: &topology.UTSState{NodeName: "inner\xff", DomainName: "(none)"},
 	}
-	ipc := &topology.Namespace{Type: topology.IPC, Ino: 4026532184, ID: 815, Owner: user}
+	ipc := &topology.Namespace{
+		Type: topology.IPC, Ino: 4026532184, ID: 815, Owner: user,
+		IPC: &topology.IPCState{Sysctls: topology.Sysctls{{Name: "kernel.msg_next_id", Value: "-1"}, {Name: "kernel.sem", Value: "1 2 3 4"}}},
+	}
 	pid := &topology.Namespace{
 		Type: topology.PID, Ino: 4026532185, ID: 816, Owner: user, Parent: hostPID,
 		PID: &topology.PIDState{Init: 4711, PIDMax: 4194304, LastPID: 12},
@@ -46,7 +51,10 @@ func full() *topology.Graph {
 		Type: topology.Cgroup, Ino: 4026532188, Owner: user,
 		Cgroup: &topology.CgroupState{Root: "/a b/\xfe"},
 	}
-	net := &topology.Namespace{Type: topology.Net, Ino: 4026532189, Owner: user}
+	net := &topology.Namespace{
+		Type: topology.Net, Ino: 4026532189, Owner: user,
+		Net: &topology.NetState{Loopback: true, Sysctls: topology.Sysctls{{Name: "net.ipv4.ip_forward", Value: "1"}}},
+	}
 	clock := &topology.Namespace{
 		Type: topology.Time, Ino: 4026532190, Owner: user,
 		Time: &topology.TimeState{
@@ -79,6 +87,7 @@ func full() *topology.Graph {
 			Source:   "proc",
 			Root:     4711,
 			Complete: true,
+			Clocks:   &topology.TimeState{Monotonic: topology.Offset{Sec: 9, Nsec: 8}, Boottime: topology.Offset{Sec: 10}},
 			Missing:  []string{"/proc/1/ns/user: permission denied", "task 7: vanished"},
 		},
 		Namespaces: []*topology.Namespace{

@@ -37,6 +37,9 @@ const (
 	maxName   = 255  // a host name has 64 bytes (__NEW_UTS_LEN), comm 15, a kernel thread's 63
 	maxPath   = 4096 // PATH_MAX
 
+	maxClock   = (1<<63 - 1) / 1_000_000_000 // KTIME_SEC_MAX
+	maxSysctls = 1000 // there are fewer that are kept
+
 	// The years that RFC 3339 can write.
 	minCreated = -62135596800 // 0001-01-01
 	maxCreated = 253402300799 // 9999-12-31

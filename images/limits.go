@@ -22,6 +22,13 @@ func checkHeader(h *topology.Header) error {
 	if s := h.Created.Unix(); s < minCreated || s > maxCreated {
 		return fmt.Errorf("created %d s from 1970: %w", s, ErrInvalid)
 	}
+	if c := h.Clocks; c != nil {
+		for _, o := range []topology.Offset{c.Monotonic, c.Boottime} {
+			if o.Sec < 0 || o.Sec > maxClock || o.Nsec >= 1_000_000_000 {
+				return fmt.Errorf("clocks: %d s and %d ns from boot: %w", o.Sec, o.Nsec, ErrInvalid)
+			}
+		}
+	}
 	return checkNumbers("root", h.Root)
 }
 
@@ -41,10 +48,29 @@ func checkNamespace(n *topology.Namespace) error {
 			return err
 		}
 	}
+	for _, list := range sysctlsOf(n) {
+		if err := atMost("settings", len(list), maxSysctls); err != nil {
+			return err
+		}
+	}
 	if n.PID != nil {
 		return checkNumbers("pid state", n.PID.Init, n.PID.PIDMax, n.PID.LastPID)
 	}
 	return nil
+}
+
+// sysctlsOf returns the settings of n, under whatever type they are.
+func sysctlsOf(n *topology.Namespace) (lists []topology.Sysctls) {
+	if n.User != nil {
+		lists = append(lists, n.User.Sysctls)
+	}
+	if n.IPC != nil {
+		lists = append(lists, n.IPC.Sysctls)
+	}
+	if n.Net != nil {
+		lists = append(lists, n.Net.Sysctls)
+	}
+	return lists
 }
 
 func checkUser(u *topology.UserState) error {
@@ -56,7 +82,10 @@ func checkUser(u *topology.UserState) error {
 	if err := atMost("uid map", len(u.UIDMap), topology.MaxExtents); err != nil {
 		return err
 	}
-	return atMost("gid map", len(u.GIDMap), topology.MaxExtents)
+	if err := atMost("gid map", len(u.GIDMap), topology.MaxExtents); err != nil {
+		return err
+	}
+	return atMost("projid map", len(u.ProjIDMap), topology.MaxExtents)
 }
 
 func checkPin(p *topology.Pin) error {

@@ -24,6 +24,9 @@ func packHeader(h *topology.Header) *pb.Header {
 	if !h.Created.IsZero() {
 		m.Created = proto.Int64(h.Created.Unix())
 	}
+	if h.Clocks != nil {
+		m.Clocks = packTime(h.Clocks)
+	}
 	for _, line := range h.Missing {
 		m.Missing = append(m.Missing, []byte(line))
 	}
@@ -46,7 +49,13 @@ func packNamespace(n *topology.Namespace) *pb.Namespace {
 		m.Uts = &pb.UTSState{Nodename: []byte(n.UTS.NodeName), Domainname: []byte(n.UTS.DomainName)}
 	}
 	if n.Time != nil {
-		m.Time = &pb.TimeState{Monotonic: packOffset(n.Time.Monotonic), Boottime: packOffset(n.Time.Boottime)}
+		m.Time = packTime(n.Time)
+	}
+	if n.IPC != nil {
+		m.Ipc = &pb.IPCState{Sysctls: packSysctls(n.IPC.Sysctls)}
+	}
+	if n.Net != nil {
+		m.Net = &pb.NetState{Loopback: n.Net.Loopback, Sysctls: packSysctls(n.Net.Sysctls)}
 	}
 	if n.Cgroup != nil {
 		m.Cgroup = &pb.CgroupState{Root: []byte(n.Cgroup.Root)}
@@ -58,7 +67,10 @@ func packNamespace(n *topology.Namespace) *pb.Namespace {
 }
 
 func packUser(u *topology.UserState) *pb.UserState {
-	m := &pb.UserState{OwnerUid: u.OwnerUID, UidMap: packMap(u.UIDMap), GidMap: packMap(u.GIDMap)}
+	m := &pb.UserState{
+		OwnerUid: u.OwnerUID, UidMap: packMap(u.UIDMap), GidMap: packMap(u.GIDMap), ProjidMap: packMap(u.ProjIDMap),
+		Sysctls: packSysctls(u.Sysctls),
+	}
 	switch u.Setgroups {
 	case "allow":
 		m.Setgroups = pb.Setgroups_ALLOW
@@ -74,6 +86,18 @@ func packMap(extents []topology.Extent) []*pb.Extent {
 		m[i] = &pb.Extent{Inside: x.Inside, Outside: x.Outside, Count: x.Count}
 	}
 	return m
+}
+
+func packSysctls(s topology.Sysctls) []*pb.Sysctl {
+	m := make([]*pb.Sysctl, len(s))
+	for i, x := range s {
+		m[i] = &pb.Sysctl{Name: []byte(x.Name), Value: []byte(x.Value)}
+	}
+	return m
+}
+
+func packTime(t *topology.TimeState) *pb.TimeState {
+	return &pb.TimeState{Monotonic: packOffset(t.Monotonic), Boottime: packOffset(t.Boottime)}
 }
 
 func packOffset(o topology.Offset) *pb.Offset {

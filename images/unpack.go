@@ -25,6 +25,9 @@ func unpackHeader(m *pb.Header) topology.Header {
 	if m.Created != nil {
 		h.Created = time.Unix(m.GetCreated(), 0).UTC()
 	}
+	if c := m.GetClocks(); c != nil {
+		h.Clocks = unpackTime(c)
+	}
 	for _, line := range m.GetMissing() {
 		h.Missing = append(h.Missing, string(line))
 	}
@@ -47,7 +50,13 @@ func unpackNamespace(m *pb.Namespace) *topology.Namespace {
 		n.UTS = &topology.UTSState{NodeName: string(u.GetNodename()), DomainName: string(u.GetDomainname())}
 	}
 	if t := m.GetTime(); t != nil {
-		n.Time = &topology.TimeState{Monotonic: unpackOffset(t.GetMonotonic()), Boottime: unpackOffset(t.GetBoottime())}
+		n.Time = unpackTime(t)
+	}
+	if i := m.GetIpc(); i != nil {
+		n.IPC = &topology.IPCState{Sysctls: unpackSysctls(i.GetSysctls())}
+	}
+	if t := m.GetNet(); t != nil {
+		n.Net = &topology.NetState{Loopback: t.GetLoopback(), Sysctls: unpackSysctls(t.GetSysctls())}
 	}
 	if c := m.GetCgroup(); c != nil {
 		n.Cgroup = &topology.CgroupState{Root: string(c.GetRoot())}
@@ -59,7 +68,10 @@ func unpackNamespace(m *pb.Namespace) *topology.Namespace {
 }
 
 func unpackUser(m *pb.UserState) *topology.UserState {
-	u := &topology.UserState{OwnerUID: m.GetOwnerUid(), UIDMap: unpackMap(m.GetUidMap()), GIDMap: unpackMap(m.GetGidMap())}
+	u := &topology.UserState{
+		OwnerUID: m.GetOwnerUid(), UIDMap: unpackMap(m.GetUidMap()), GIDMap: unpackMap(m.GetGidMap()),
+		ProjIDMap: unpackMap(m.GetProjidMap()), Sysctls: unpackSysctls(m.GetSysctls()),
+	}
 	switch m.GetSetgroups() {
 	case pb.Setgroups_UNREAD:
 	case pb.Setgroups_ALLOW:
@@ -81,6 +93,21 @@ func unpackMap(m []*pb.Extent) []topology.Extent {
 		extents[i] = topology.Extent{Inside: x.GetInside(), Outside: x.GetOutside(), Count: x.GetCount()}
 	}
 	return extents
+}
+
+func unpackSysctls(m []*pb.Sysctl) topology.Sysctls {
+	if len(m) == 0 {
+		return nil
+	}
+	s := make(topology.Sysctls, len(m))
+	for i, x := range m {
+		s[i] = topology.Sysctl{Name: string(x.GetName()), Value: string(x.GetValue())}
+	}
+	return s
+}
+
+func unpackTime(m *pb.TimeState) *topology.TimeState {
+	return &topology.TimeState{Monotonic: unpackOffset(m.GetMonotonic()), Boottime: unpackOffset(m.GetBoottime())}
 }
 
 func unpackOffset(m *pb.Offset) topology.Offset {

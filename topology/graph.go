@@ -17,6 +17,10 @@ type Header struct {
 	Root     int    // the pid whose tree was dumped, 0 for the whole host
 	Complete bool
 	Missing  []string // what could not be seen and why, one a line, sorted
+
+	// Clocks are the host's at the time of the dump, to which the offsets of
+	// time namespaces are; nil where unread.
+	Clocks *TimeState
 }
 
 // Graph is a set of namespaces with their edges, and the tasks in them.
@@ -41,6 +45,8 @@ type Namespace struct {
 	// What the namespace itself holds, under its type. Nil where unread.
 	User   *UserState
 	UTS    *UTSState
+	IPC    *IPCState
+	Net    *NetState
 	Time   *TimeState
 	Cgroup *CgroupState
 	PID    *PIDState
@@ -55,7 +61,9 @@ type UserState struct {
 	OwnerUID  uint32 // euid of the creator
 	UIDMap    []Extent
 	GIDMap    []Extent
+	ProjIDMap []Extent
 	Setgroups string // "allow" or "deny"
+	Sysctls   Sysctls
 }
 
 // Extent is one line of a uid_map or gid_map.
@@ -69,6 +77,19 @@ type Extent struct {
 type UTSState struct {
 	NodeName   string `json:"nodename"`
 	DomainName string `json:"domainname"`
+}
+
+// IPCState is what an ipc namespace holds, apart from its queues, semaphores and
+// segments.
+type IPCState struct {
+	Sysctls Sysctls `json:"sysctls"`
+}
+
+// NetState is what a net namespace holds, apart from devices, addresses, routes
+// and filters.
+type NetState struct {
+	Loopback bool    `json:"loopback"` // lo is up
+	Sysctls  Sysctls `json:"sysctls"`
 }
 
 // TimeState is what a time namespace holds: offsets to the host's clocks.
@@ -91,9 +112,13 @@ type CgroupState struct {
 // PIDState is what a pid namespace holds. Zero values are unknown.
 type PIDState struct {
 	Init    int `json:"init"`     // pid of its init, as the observer numbers it
-	PIDMax  int `json:"pid_max"`  // kernel.pid_max (per namespace from Linux 6.14)
-	LastPID int `json:"last_pid"` // kernel.ns_last_pid
+	PIDMax  int `json:"pid_max"`  // kernel.pid_max of its own, which it has from Linux 6.14 on
+	LastPID int `json:"last_pid"` // kernel.ns_last_pid, where CONFIG_CHECKPOINT_RESTORE gives it
 }
+
+// NoPIDMax is the pid_max of a pid namespace that sets none (PID_MAX_LIMIT,
+// include/linux/threads.h).
+const NoPIDMax = 4 << 20
 
 // PinKind says what keeps a namespace alive.
 type PinKind uint8

@@ -15,6 +15,9 @@ type CompareOptions struct {
 	// IgnoreOffsets compares time namespaces, but not their offsets, which
 	// are against the clocks of one host.
 	IgnoreOffsets bool
+	// IgnoreSysctls leaves out sysctls, pid_max among them, and loopback
+	// devices.
+	IgnoreSysctls bool
 }
 
 // ErrUndecided is returned, wrapped, when two graphs are so symmetric and so
@@ -27,9 +30,10 @@ var ErrUndecided = errors.New("too symmetric to compare")
 // any other error is trouble.
 //
 // Compared are types, states, owners and parents, id maps (in any order of
-// extents), creators' uids, setgroups, host and domain names and clock offsets.
-// Never compared are numbers: inodes, ids, pids, cgroup roots, pins. What one
-// side could not see differs from what the other has seen.
+// extents), creators' uids, setgroups, host and domain names, clock offsets,
+// sysctls and loopback devices. Never compared are numbers: inodes, ids, pids,
+// last pids, cgroup roots, pins. What one side could not see differs from what the
+// other has seen.
 //
 // External namespaces stand for those of the host, and count only as the ends
 // of edges: one is like any other of its type. The mapping holds those that an

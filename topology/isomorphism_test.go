@@ -618,6 +618,16 @@ func TestIsomorphicOptions(t *testing.T) {
 			x.task.NSPID[0], x.task.PID, x.task.TID, x.task.Comm = 7, 7, 7, "sh"
 			x.c.ID = 44
 		}},
+		{name: "projid map", change: func(x *nest) { x.a.User.ProjIDMap = []Extent{{0, 0, 1}} }},
+		{name: "user limits", change: func(x *nest) { x.a.User.Sysctls = Sysctls{{"user.max_net_namespaces", "1"}} }},
+		{name: "ipc", change: func(x *nest) { x.net.IPC = &IPCState{} }},
+		{name: "loopback", change: func(x *nest) { x.net.Net = &NetState{Loopback: true} }},
+		{name: "pid_max", change: func(x *nest) { x.pidA.PID = &PIDState{PIDMax: 1000} }},
+		{name: "no pid_max", change: func(x *nest) { x.pidA.PID = &PIDState{PIDMax: NoPIDMax} }, same: true},
+		{name: "sysctls ignored", o: CompareOptions{IgnoreSysctls: true}, same: true, change: func(x *nest) {
+			x.a.User.Sysctls = Sysctls{{"user.max_net_namespaces", "1"}}
+			x.pidA.PID = &PIDState{PIDMax: 1000}
+		}},
 		{name: "order of extents", same: true, change: func(x *nest) { slices.Reverse(x.a.User.UIDMap) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -48,9 +48,11 @@ func (h Header) MarshalJSON() ([]byte, error) {
 		Root     int      `json:"root,omitempty"` // of a tree; absent for a whole host
 		Complete bool     `json:"complete"`
 		Missing  []string `json:"missing"`
+
+		Clocks *TimeState `json:"clocks,omitempty"`
 	}{
 		h.Version, h.Tool, h.Created.UTC().Format(time.RFC3339), h.Hostname, h.BootID,
-		h.Kernel, h.Source, h.Root, h.Complete, list(h.Missing),
+		h.Kernel, h.Source, h.Root, h.Complete, list(h.Missing), h.Clocks,
 	})
 }
 
@@ -79,6 +81,8 @@ func (n *Namespace) MarshalJSON() ([]byte, error) {
 		Pins     []Pin   `json:"pins"`
 		User     any     `json:"user,omitempty"`
 		UTS      any     `json:"uts,omitempty"`
+		IPC      any     `json:"ipc,omitempty"`
+		Net      any     `json:"net,omitempty"`
 		Time     any     `json:"time,omitempty"`
 		Cgroup   any     `json:"cgroup,omitempty"`
 		PID      any     `json:"pid,omitempty"`
@@ -97,6 +101,10 @@ func (n *Namespace) MarshalJSON() ([]byte, error) {
 		}
 	case UTS:
 		out.UTS = known(n.UTS)
+	case IPC:
+		out.IPC = known(n.IPC)
+	case Net:
+		out.Net = known(n.Net)
 	case Time:
 		out.Time = known(n.Time)
 	case Cgroup:
@@ -113,8 +121,10 @@ func (u UserState) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		UIDMap    []Extent `json:"uid_map"`
 		GIDMap    []Extent `json:"gid_map"`
+		ProjIDMap []Extent `json:"projid_map"`
 		Setgroups string   `json:"setgroups"`
-	}{list(u.UIDMap), list(u.GIDMap), u.Setgroups})
+		Sysctls   Sysctls  `json:"sysctls"`
+	}{list(u.UIDMap), list(u.GIDMap), list(u.ProjIDMap), u.Setgroups, u.Sysctls})
 }
 
 // MarshalJSON returns the pin as an object with the fields that its kind has.

@@ -27,6 +27,10 @@ func TestJSON(t *testing.T) {
 	x.a.ID = 812
 	x.c.User, x.net.Owner, x.pidC.Parent = nil, nil, nil
 	x.time.Time.Monotonic = Offset{Sec: -1, Nsec: 500000000}
+	x.g.Header.Clocks = &TimeState{Monotonic: Offset{Sec: 5}, Boottime: Offset{Sec: 6, Nsec: 7}}
+	x.a.User.Sysctls = Sysctls{{"user.max_net_namespaces", "5"}}
+	x.a.User.ProjIDMap = []Extent{{0, 1, 2}}
+	x.net.Net = &NetState{Loopback: true, Sysctls: Sysctls{{"net.core.somaxconn", "9"}, {"net.ipv4.ip_local_port_range", "1024 2048"}}}
 	x.pidA.PID = &PIDState{Init: 100, PIDMax: 32768, LastPID: 7}
 	cgroup := &Namespace{Type: Cgroup, Ino: 34, Owner: x.a, Cgroup: &CgroupState{Root: "/a.slice"}}
 	x.g.Namespaces = append(x.g.Namespaces, cgroup)

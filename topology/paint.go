@@ -60,7 +60,9 @@ func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
 		b = binary.AppendUvarint(b, uint64(u.OwnerUID))
 		b = appendIDMap(b, u.UIDMap)
 		b = appendIDMap(b, u.GIDMap)
+		b = appendIDMap(b, u.ProjIDMap)
 		b = appendString(b, u.Setgroups)
+		b = appendSysctls(b, u.Sysctls, o)
 	}
 	if u := n.UTS; u == nil {
 		b = append(b, 0)
@@ -77,7 +79,35 @@ func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
 			b = binary.AppendUvarint(b, uint64(off.Nsec))
 		}
 	}
+	if i := n.IPC; i == nil {
+		b = append(b, 0)
+	} else {
+		b = appendSysctls(append(b, 1), i.Sysctls, o)
+	}
+	if t := n.Net; t == nil {
+		b = append(b, 0)
+	} else if b = append(b, 1); !o.IgnoreSysctls {
+		b = appendSysctls(append(b, flag(t.Loopback)), t.Sysctls, o)
+	}
+	if !o.IgnoreSysctls {
+		b = binary.AppendUvarint(b, uint64(n.pidMax()))
+	}
 	return b
+}
+
+// pidMax returns the limit that a pid namespace sets itself, 0 where it has none.
+func (n *Namespace) pidMax() int {
+	if n.PID == nil || n.PID.PIDMax >= NoPIDMax {
+		return 0
+	}
+	return n.PID.PIDMax
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // appendIDMap appends a map in the order that the kernel gives to large ones.

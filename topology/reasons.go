@@ -220,6 +220,8 @@ func (r *reasonList) namespaces(a, b *Namespace, o CompareOptions) {
 		r.text("creator's uid", fmt.Sprint(u.OwnerUID), fmt.Sprint(v.OwnerUID))
 		r.text("uid map", idMapLine(sortedByInside(u.UIDMap)), idMapLine(sortedByInside(v.UIDMap)))
 		r.text("gid map", idMapLine(sortedByInside(u.GIDMap)), idMapLine(sortedByInside(v.GIDMap)))
+		r.text("projid map", idMapLine(sortedByInside(u.ProjIDMap)), idMapLine(sortedByInside(v.ProjIDMap)))
+		r.compareSysctls(u.Sysctls, v.Sysctls, o)
 		r.text("setgroups", fmt.Sprintf("%q", u.Setgroups), fmt.Sprintf("%q", v.Setgroups))
 	} else if u != v {
 		r.add("the maps of one are unknown")
@@ -236,6 +238,7 @@ func (r *reasonList) namespaces(a, b *Namespace, o CompareOptions) {
 	} else if (u == nil) != (v == nil) {
 		r.add("the offsets of one are unknown")
 	}
+	r.settings(a, b, o)
 }
 
 // String returns the offset in seconds: 86400, -0.5.

@@ -142,6 +142,30 @@ func (l *line) holds(n *Namespace) {
 		}
 	case n.Cgroup != nil && n.Cgroup.Root != "":
 		l.add(printable(n.Cgroup.Root))
+	case n.IPC != nil:
+		l.sysctls(n.IPC.Sysctls)
+	case n.Net != nil:
+		if n.Net.Loopback {
+			l.add("lo up")
+		}
+		l.sysctls(n.Net.Sysctls)
+	case n.pidMax() != 0:
+		l.add(fmt.Sprintf("pid_max=%d", n.pidMax()))
+	}
+}
+
+// sysctls adds settings without the directories that their type tells.
+func (l *line) sysctls(s Sysctls) {
+	items := make([]string, len(s))
+	for i, x := range s {
+		name := x.Name
+		for _, dir := range [...]string{"kernel.", "fs.", "net.", "user."} {
+			name = strings.TrimPrefix(name, dir)
+		}
+		items[i] = name + "=" + strings.ReplaceAll(x.Value, " ", ",")
+	}
+	if len(items) > 0 {
+		l.list(items, " ")
 	}
 }
 
@@ -168,6 +192,7 @@ func (l *line) user(u *UserState) {
 	if u.OwnerUID != 0 {
 		l.add(fmt.Sprintf("by uid %d", u.OwnerUID))
 	}
+	l.sysctls(u.Sysctls)
 }
 
 // tasks adds the tasks that live in n, threads counted with their task.

@@ -28,6 +28,8 @@ func (v *validation) state(n *Namespace) {
 	}{
 		{n.User != nil, User},
 		{n.UTS != nil, UTS},
+		{n.IPC != nil, IPC},
+		{n.Net != nil, Net},
 		{n.Time != nil, Time},
 		{n.Cgroup != nil, Cgroup},
 		{n.PID != nil, PID},
@@ -36,6 +38,7 @@ func (v *validation) state(n *Namespace) {
 			v.add("%s: holds what only a %s namespace can", n.Name(), held.t)
 		}
 	}
+	v.settings(n)
 	if u := n.UTS; u != nil {
 		v.utsName(n, "host name", u.NodeName)
 		v.utsName(n, "domain name", u.DomainName)
@@ -83,6 +86,10 @@ func (v *validation) maps() {
 			v.add("%s: setgroups is %q, neither allow nor deny", n.Name(), clip(u.Setgroups, 20))
 		}
 		uidErr, gidErr := ValidateIDMap(u.UIDMap), ValidateIDMap(u.GIDMap)
+		projErr := ValidateIDMap(u.ProjIDMap)
+		if projErr != nil {
+			v.add("%s: projid map: %w", n.Name(), projErr)
+		}
 		if uidErr != nil {
 			v.add("%s: uid map: %w", n.Name(), uidErr)
 		}
@@ -90,7 +97,7 @@ func (v *validation) maps() {
 			v.add("%s: gid map: %w", n.Name(), gidErr)
 		}
 		p := n.Parent
-		if p == nil || p.External || p.User == nil || uidErr != nil || gidErr != nil {
+		if p == nil || p.External || p.User == nil || uidErr != nil || gidErr != nil || projErr != nil {
 			continue
 		}
 		if sorted[p.User] == nil {
@@ -103,15 +110,15 @@ func (v *validation) maps() {
 // parentMaps are the maps of a user namespace with children, sorted by inside
 // id once for all of them.
 type parentMaps struct {
-	uid, gid []Extent
-	reported bool // that it cannot have children
+	uid, gid, projid []Extent
+	reported         bool // that it cannot have children
 }
 
 func newParentMaps(u *UserState) *parentMaps {
-	if len(u.UIDMap) > MaxExtents || len(u.GIDMap) > MaxExtents {
+	if max(len(u.UIDMap), len(u.GIDMap), len(u.ProjIDMap)) > MaxExtents {
 		return &parentMaps{reported: true} // reported already as too long
 	}
-	return &parentMaps{uid: sortedByInside(u.UIDMap), gid: sortedByInside(u.GIDMap)}
+	return &parentMaps{uid: sortedByInside(u.UIDMap), gid: sortedByInside(u.GIDMap), projid: sortedByInside(u.ProjIDMap)}
 }
 
 // below checks n against its parent: create_user_ns wants the creator's ids
@@ -130,6 +137,7 @@ func (v *validation) below(n, p *Namespace, maps *parentMaps) {
 	}
 	v.inside(n, p, "uid", n.User.UIDMap, maps.uid)
 	v.inside(n, p, "gid", n.User.GIDMap, maps.gid)
+	v.inside(n, p, "projid", n.User.ProjIDMap, maps.projid)
 	// Inherited at creation, and denying is for ever (proc_setgroups_write).
 	if p.User.Setgroups == "deny" && n.User.Setgroups == "allow" {
 		v.add("%s: setgroups is allow, below %s, which denies it", n.Name(), p.Name())

@@ -37,12 +37,12 @@ func Renumbered(rng *rand.Rand, g *topology.Graph) *topology.Graph {
 	return out
 }
 
-// userMaps returns both maps of a user namespace.
+// userMaps returns the maps of a user namespace.
 func userMaps(n *topology.Namespace) [][]topology.Extent {
 	if n.User == nil {
 		return nil
 	}
-	return [][]topology.Extent{n.User.UIDMap, n.User.GIDMap}
+	return [][]topology.Extent{n.User.UIDMap, n.User.GIDMap, n.User.ProjIDMap}
 }
 
 // Clone returns a deep copy of g. Edges that lead out of g still do.
@@ -84,12 +84,19 @@ func Clone(g *topology.Graph) *topology.Graph {
 func copyState(n *topology.Namespace) {
 	if n.User != nil {
 		u := *n.User
-		u.UIDMap, u.GIDMap = slices.Clone(u.UIDMap), slices.Clone(u.GIDMap)
+		u.UIDMap, u.GIDMap, u.ProjIDMap = slices.Clone(u.UIDMap), slices.Clone(u.GIDMap), slices.Clone(u.ProjIDMap)
+		u.Sysctls = slices.Clone(u.Sysctls)
 		n.User = &u
 	}
 	if n.UTS != nil {
 		u := *n.UTS
 		n.UTS = &u
+	}
+	if n.IPC != nil {
+		n.IPC = &topology.IPCState{Sysctls: slices.Clone(n.IPC.Sysctls)}
+	}
+	if n.Net != nil {
+		n.Net = &topology.NetState{Loopback: n.Net.Loopback, Sysctls: slices.Clone(n.Net.Sysctls)}
 	}
 	if n.Time != nil {
 		t := *n.Time

@@ -442,6 +442,7 @@ type Header struct {
 	Root          uint32                 `protobuf:"varint,8,opt,name=root,proto3" json:"root,omitempty"`                  // pid whose tree this is, 0 for a whole host
 	Complete      bool                   `protobuf:"varint,9,opt,name=complete,proto3" json:"complete,omitempty"`
 	Missing       [][]byte               `protobuf:"bytes,10,rep,name=missing,proto3" json:"missing,omitempty"` // what could not be seen and why
+	Clocks        *TimeState             `protobuf:"bytes,11,opt,name=clocks,proto3" json:"clocks,omitempty"`   // of the host, to which offsets are; absent where unread
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -546,6 +547,13 @@ func (x *Header) GetMissing() [][]byte {
 	return nil
 }
 
+func (x *Header) GetClocks() *TimeState {
+	if x != nil {
+		return x.Clocks
+	}
+	return nil
+}
+
 type Namespace struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Type     NamespaceType          `protobuf:"varint,1,opt,name=type,proto3,enum=renest.images.NamespaceType" json:"type,omitempty"`
@@ -562,6 +570,8 @@ type Namespace struct {
 	Time          *TimeState   `protobuf:"bytes,11,opt,name=time,proto3" json:"time,omitempty"`
 	Cgroup        *CgroupState `protobuf:"bytes,12,opt,name=cgroup,proto3" json:"cgroup,omitempty"`
 	Pid           *PIDState    `protobuf:"bytes,13,opt,name=pid,proto3" json:"pid,omitempty"`
+	Ipc           *IPCState    `protobuf:"bytes,14,opt,name=ipc,proto3" json:"ipc,omitempty"`
+	Net           *NetState    `protobuf:"bytes,15,opt,name=net,proto3" json:"net,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,6 +697,20 @@ func (x *Namespace) GetPid() *PIDState {
 	return nil
 }
 
+func (x *Namespace) GetIpc() *IPCState {
+	if x != nil {
+		return x.Ipc
+	}
+	return nil
+}
+
+func (x *Namespace) GetNet() *NetState {
+	if x != nil {
+		return x.Net
+	}
+	return nil
+}
+
 // All ids outside are numbered as in the parent user namespace.
 type UserState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -694,6 +718,8 @@ type UserState struct {
 	UidMap        []*Extent              `protobuf:"bytes,2,rep,name=uid_map,json=uidMap,proto3" json:"uid_map,omitempty"`
 	GidMap        []*Extent              `protobuf:"bytes,3,rep,name=gid_map,json=gidMap,proto3" json:"gid_map,omitempty"`
 	Setgroups     Setgroups              `protobuf:"varint,4,opt,name=setgroups,proto3,enum=renest.images.Setgroups" json:"setgroups,omitempty"`
+	ProjidMap     []*Extent              `protobuf:"bytes,5,rep,name=projid_map,json=projidMap,proto3" json:"projid_map,omitempty"`
+	Sysctls       []*Sysctl              `protobuf:"bytes,6,rep,name=sysctls,proto3" json:"sysctls,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -754,6 +780,20 @@ func (x *UserState) GetSetgroups() Setgroups {
 		return x.Setgroups
 	}
 	return Setgroups_UNREAD
+}
+
+func (x *UserState) GetProjidMap() []*Extent {
+	if x != nil {
+		return x.ProjidMap
+	}
+	return nil
+}
+
+func (x *UserState) GetSysctls() []*Sysctl {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
 }
 
 type Extent struct {
@@ -868,7 +908,157 @@ func (x *UTSState) GetDomainname() []byte {
 	return nil
 }
 
-// Offsets to the host's clocks.
+// A setting that is not what a fresh namespace begins with. They are in order of
+// their names, and are lists of numbers with a space between.
+type Sysctl struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // kernel.msgmax
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sysctl) Reset() {
+	*x = Sysctl{}
+	mi := &file_nstree_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sysctl) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sysctl) ProtoMessage() {}
+
+func (x *Sysctl) ProtoReflect() protoreflect.Message {
+	mi := &file_nstree_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sysctl.ProtoReflect.Descriptor instead.
+func (*Sysctl) Descriptor() ([]byte, []int) {
+	return file_nstree_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Sysctl) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *Sysctl) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type IPCState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sysctls       []*Sysctl              `protobuf:"bytes,1,rep,name=sysctls,proto3" json:"sysctls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IPCState) Reset() {
+	*x = IPCState{}
+	mi := &file_nstree_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IPCState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IPCState) ProtoMessage() {}
+
+func (x *IPCState) ProtoReflect() protoreflect.Message {
+	mi := &file_nstree_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IPCState.ProtoReflect.Descriptor instead.
+func (*IPCState) Descriptor() ([]byte, []int) {
+	return file_nstree_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *IPCState) GetSysctls() []*Sysctl {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
+}
+
+type NetState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Loopback      bool                   `protobuf:"varint,1,opt,name=loopback,proto3" json:"loopback,omitempty"` // is up
+	Sysctls       []*Sysctl              `protobuf:"bytes,2,rep,name=sysctls,proto3" json:"sysctls,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetState) Reset() {
+	*x = NetState{}
+	mi := &file_nstree_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetState) ProtoMessage() {}
+
+func (x *NetState) ProtoReflect() protoreflect.Message {
+	mi := &file_nstree_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetState.ProtoReflect.Descriptor instead.
+func (*NetState) Descriptor() ([]byte, []int) {
+	return file_nstree_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *NetState) GetLoopback() bool {
+	if x != nil {
+		return x.Loopback
+	}
+	return false
+}
+
+func (x *NetState) GetSysctls() []*Sysctl {
+	if x != nil {
+		return x.Sysctls
+	}
+	return nil
+}
+
+// Offsets to the host's clocks; of a header, the clocks.
 type TimeState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Monotonic     *Offset                `protobuf:"bytes,1,opt,name=monotonic,proto3" json:"monotonic,omitempty"`
@@ -879,7 +1069,7 @@ type TimeState struct {
 
 func (x *TimeState) Reset() {
 	*x = TimeState{}
-	mi := &file_nstree_proto_msgTypes[6]
+	mi := &file_nstree_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1081,7 @@ func (x *TimeState) String() string {
 func (*TimeState) ProtoMessage() {}
 
 func (x *TimeState) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[6]
+	mi := &file_nstree_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1094,7 @@ func (x *TimeState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeState.ProtoReflect.Descriptor instead.
 func (*TimeState) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{6}
+	return file_nstree_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TimeState) GetMonotonic() *Offset {
@@ -931,7 +1121,7 @@ type Offset struct {
 
 func (x *Offset) Reset() {
 	*x = Offset{}
-	mi := &file_nstree_proto_msgTypes[7]
+	mi := &file_nstree_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1133,7 @@ func (x *Offset) String() string {
 func (*Offset) ProtoMessage() {}
 
 func (x *Offset) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[7]
+	mi := &file_nstree_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1146,7 @@ func (x *Offset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offset.ProtoReflect.Descriptor instead.
 func (*Offset) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{7}
+	return file_nstree_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Offset) GetSec() int64 {
@@ -982,7 +1172,7 @@ type CgroupState struct {
 
 func (x *CgroupState) Reset() {
 	*x = CgroupState{}
-	mi := &file_nstree_proto_msgTypes[8]
+	mi := &file_nstree_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +1184,7 @@ func (x *CgroupState) String() string {
 func (*CgroupState) ProtoMessage() {}
 
 func (x *CgroupState) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[8]
+	mi := &file_nstree_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +1197,7 @@ func (x *CgroupState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CgroupState.ProtoReflect.Descriptor instead.
 func (*CgroupState) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{8}
+	return file_nstree_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CgroupState) GetRoot() []byte {
@@ -1029,7 +1219,7 @@ type PIDState struct {
 
 func (x *PIDState) Reset() {
 	*x = PIDState{}
-	mi := &file_nstree_proto_msgTypes[9]
+	mi := &file_nstree_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1231,7 @@ func (x *PIDState) String() string {
 func (*PIDState) ProtoMessage() {}
 
 func (x *PIDState) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[9]
+	mi := &file_nstree_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1244,7 @@ func (x *PIDState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PIDState.ProtoReflect.Descriptor instead.
 func (*PIDState) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{9}
+	return file_nstree_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PIDState) GetInit() uint32 {
@@ -1094,7 +1284,7 @@ type Pin struct {
 
 func (x *Pin) Reset() {
 	*x = Pin{}
-	mi := &file_nstree_proto_msgTypes[10]
+	mi := &file_nstree_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1296,7 @@ func (x *Pin) String() string {
 func (*Pin) ProtoMessage() {}
 
 func (x *Pin) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[10]
+	mi := &file_nstree_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1309,7 @@ func (x *Pin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pin.ProtoReflect.Descriptor instead.
 func (*Pin) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{10}
+	return file_nstree_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Pin) GetKind() PinKind {
@@ -1180,7 +1370,7 @@ type Pins struct {
 
 func (x *Pins) Reset() {
 	*x = Pins{}
-	mi := &file_nstree_proto_msgTypes[11]
+	mi := &file_nstree_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1382,7 @@ func (x *Pins) String() string {
 func (*Pins) ProtoMessage() {}
 
 func (x *Pins) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[11]
+	mi := &file_nstree_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1395,7 @@ func (x *Pins) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pins.ProtoReflect.Descriptor instead.
 func (*Pins) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{11}
+	return file_nstree_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Pins) GetPins() []*Pin {
@@ -1230,7 +1420,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_nstree_proto_msgTypes[12]
+	mi := &file_nstree_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1242,7 +1432,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[12]
+	mi := &file_nstree_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1255,7 +1445,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{12}
+	return file_nstree_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Task) GetPid() uint32 {
@@ -1303,7 +1493,7 @@ type End struct {
 
 func (x *End) Reset() {
 	*x = End{}
-	mi := &file_nstree_proto_msgTypes[13]
+	mi := &file_nstree_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1505,7 @@ func (x *End) String() string {
 func (*End) ProtoMessage() {}
 
 func (x *End) ProtoReflect() protoreflect.Message {
-	mi := &file_nstree_proto_msgTypes[13]
+	mi := &file_nstree_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1518,7 @@ func (x *End) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use End.ProtoReflect.Descriptor instead.
 func (*End) Descriptor() ([]byte, []int) {
-	return file_nstree_proto_rawDescGZIP(), []int{13}
+	return file_nstree_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *End) GetNamespaces() uint32 {
@@ -1357,7 +1547,7 @@ const file_nstree_proto_rawDesc = "" +
 	"\x04task\x18\x04 \x01(\v2\x13.renest.images.TaskH\x00R\x04task\x12&\n" +
 	"\x03end\x18\x05 \x01(\v2\x12.renest.images.EndH\x00R\x03end\x12\x12\n" +
 	"\x04seal\x18\x0f \x01(\aR\x04sealB\x06\n" +
-	"\x04kind\"\x90\x02\n" +
+	"\x04kind\"\xc2\x02\n" +
 	"\x06Header\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04tool\x18\x02 \x01(\fR\x04tool\x12\x1d\n" +
@@ -1369,9 +1559,10 @@ const file_nstree_proto_rawDesc = "" +
 	"\x04root\x18\b \x01(\rR\x04root\x12\x1a\n" +
 	"\bcomplete\x18\t \x01(\bR\bcomplete\x12\x18\n" +
 	"\amissing\x18\n" +
-	" \x03(\fR\amissingB\n" +
+	" \x03(\fR\amissing\x120\n" +
+	"\x06clocks\x18\v \x01(\v2\x18.renest.images.TimeStateR\x06clocksB\n" +
 	"\n" +
-	"\b_created\"\xe3\x03\n" +
+	"\b_created\"\xb9\x04\n" +
 	"\tNamespace\x120\n" +
 	"\x04type\x18\x01 \x01(\x0e2\x1c.renest.images.NamespaceTypeR\x04type\x12\x10\n" +
 	"\x03ino\x18\x02 \x01(\x04R\x03ino\x12\x0e\n" +
@@ -1386,12 +1577,17 @@ const file_nstree_proto_rawDesc = "" +
 	" \x01(\v2\x17.renest.images.UTSStateR\x03uts\x12,\n" +
 	"\x04time\x18\v \x01(\v2\x18.renest.images.TimeStateR\x04time\x122\n" +
 	"\x06cgroup\x18\f \x01(\v2\x1a.renest.images.CgroupStateR\x06cgroup\x12)\n" +
-	"\x03pid\x18\r \x01(\v2\x17.renest.images.PIDStateR\x03pid\"\xc0\x01\n" +
+	"\x03pid\x18\r \x01(\v2\x17.renest.images.PIDStateR\x03pid\x12)\n" +
+	"\x03ipc\x18\x0e \x01(\v2\x17.renest.images.IPCStateR\x03ipc\x12)\n" +
+	"\x03net\x18\x0f \x01(\v2\x17.renest.images.NetStateR\x03net\"\xa7\x02\n" +
 	"\tUserState\x12\x1b\n" +
 	"\towner_uid\x18\x01 \x01(\rR\bownerUid\x12.\n" +
 	"\auid_map\x18\x02 \x03(\v2\x15.renest.images.ExtentR\x06uidMap\x12.\n" +
 	"\agid_map\x18\x03 \x03(\v2\x15.renest.images.ExtentR\x06gidMap\x126\n" +
-	"\tsetgroups\x18\x04 \x01(\x0e2\x18.renest.images.SetgroupsR\tsetgroups\"P\n" +
+	"\tsetgroups\x18\x04 \x01(\x0e2\x18.renest.images.SetgroupsR\tsetgroups\x124\n" +
+	"\n" +
+	"projid_map\x18\x05 \x03(\v2\x15.renest.images.ExtentR\tprojidMap\x12/\n" +
+	"\asysctls\x18\x06 \x03(\v2\x15.renest.images.SysctlR\asysctls\"P\n" +
 	"\x06Extent\x12\x16\n" +
 	"\x06inside\x18\x01 \x01(\rR\x06inside\x12\x18\n" +
 	"\aoutside\x18\x02 \x01(\rR\aoutside\x12\x14\n" +
@@ -1400,7 +1596,15 @@ const file_nstree_proto_rawDesc = "" +
 	"\bnodename\x18\x01 \x01(\fR\bnodename\x12\x1e\n" +
 	"\n" +
 	"domainname\x18\x02 \x01(\fR\n" +
-	"domainname\"s\n" +
+	"domainname\"2\n" +
+	"\x06Sysctl\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\";\n" +
+	"\bIPCState\x12/\n" +
+	"\asysctls\x18\x01 \x03(\v2\x15.renest.images.SysctlR\asysctls\"W\n" +
+	"\bNetState\x12\x1a\n" +
+	"\bloopback\x18\x01 \x01(\bR\bloopback\x12/\n" +
+	"\asysctls\x18\x02 \x03(\v2\x15.renest.images.SysctlR\asysctls\"s\n" +
 	"\tTimeState\x123\n" +
 	"\tmonotonic\x18\x01 \x01(\v2\x15.renest.images.OffsetR\tmonotonic\x121\n" +
 	"\bboottime\x18\x02 \x01(\v2\x15.renest.images.OffsetR\bboottime\".\n" +
@@ -1490,7 +1694,7 @@ func file_nstree_proto_rawDescGZIP() []byte {
 }
 
 var file_nstree_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_nstree_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_nstree_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_nstree_proto_goTypes = []any{
 	(NamespaceType)(0),  // 0: renest.images.NamespaceType
 	(State)(0),          // 1: renest.images.State
@@ -1502,41 +1706,51 @@ var file_nstree_proto_goTypes = []any{
 	(*UserState)(nil),   // 7: renest.images.UserState
 	(*Extent)(nil),      // 8: renest.images.Extent
 	(*UTSState)(nil),    // 9: renest.images.UTSState
-	(*TimeState)(nil),   // 10: renest.images.TimeState
-	(*Offset)(nil),      // 11: renest.images.Offset
-	(*CgroupState)(nil), // 12: renest.images.CgroupState
-	(*PIDState)(nil),    // 13: renest.images.PIDState
-	(*Pin)(nil),         // 14: renest.images.Pin
-	(*Pins)(nil),        // 15: renest.images.Pins
-	(*Task)(nil),        // 16: renest.images.Task
-	(*End)(nil),         // 17: renest.images.End
+	(*Sysctl)(nil),      // 10: renest.images.Sysctl
+	(*IPCState)(nil),    // 11: renest.images.IPCState
+	(*NetState)(nil),    // 12: renest.images.NetState
+	(*TimeState)(nil),   // 13: renest.images.TimeState
+	(*Offset)(nil),      // 14: renest.images.Offset
+	(*CgroupState)(nil), // 15: renest.images.CgroupState
+	(*PIDState)(nil),    // 16: renest.images.PIDState
+	(*Pin)(nil),         // 17: renest.images.Pin
+	(*Pins)(nil),        // 18: renest.images.Pins
+	(*Task)(nil),        // 19: renest.images.Task
+	(*End)(nil),         // 20: renest.images.End
 }
 var file_nstree_proto_depIdxs = []int32{
 	5,  // 0: renest.images.Entry.header:type_name -> renest.images.Header
 	6,  // 1: renest.images.Entry.namespace:type_name -> renest.images.Namespace
-	15, // 2: renest.images.Entry.pins:type_name -> renest.images.Pins
-	16, // 3: renest.images.Entry.task:type_name -> renest.images.Task
-	17, // 4: renest.images.Entry.end:type_name -> renest.images.End
-	0,  // 5: renest.images.Namespace.type:type_name -> renest.images.NamespaceType
-	1,  // 6: renest.images.Namespace.state:type_name -> renest.images.State
-	14, // 7: renest.images.Namespace.pins:type_name -> renest.images.Pin
-	7,  // 8: renest.images.Namespace.user:type_name -> renest.images.UserState
-	9,  // 9: renest.images.Namespace.uts:type_name -> renest.images.UTSState
-	10, // 10: renest.images.Namespace.time:type_name -> renest.images.TimeState
-	12, // 11: renest.images.Namespace.cgroup:type_name -> renest.images.CgroupState
-	13, // 12: renest.images.Namespace.pid:type_name -> renest.images.PIDState
-	8,  // 13: renest.images.UserState.uid_map:type_name -> renest.images.Extent
-	8,  // 14: renest.images.UserState.gid_map:type_name -> renest.images.Extent
-	2,  // 15: renest.images.UserState.setgroups:type_name -> renest.images.Setgroups
-	11, // 16: renest.images.TimeState.monotonic:type_name -> renest.images.Offset
-	11, // 17: renest.images.TimeState.boottime:type_name -> renest.images.Offset
-	3,  // 18: renest.images.Pin.kind:type_name -> renest.images.PinKind
-	14, // 19: renest.images.Pins.pins:type_name -> renest.images.Pin
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	18, // 2: renest.images.Entry.pins:type_name -> renest.images.Pins
+	19, // 3: renest.images.Entry.task:type_name -> renest.images.Task
+	20, // 4: renest.images.Entry.end:type_name -> renest.images.End
+	13, // 5: renest.images.Header.clocks:type_name -> renest.images.TimeState
+	0,  // 6: renest.images.Namespace.type:type_name -> renest.images.NamespaceType
+	1,  // 7: renest.images.Namespace.state:type_name -> renest.images.State
+	17, // 8: renest.images.Namespace.pins:type_name -> renest.images.Pin
+	7,  // 9: renest.images.Namespace.user:type_name -> renest.images.UserState
+	9,  // 10: renest.images.Namespace.uts:type_name -> renest.images.UTSState
+	13, // 11: renest.images.Namespace.time:type_name -> renest.images.TimeState
+	15, // 12: renest.images.Namespace.cgroup:type_name -> renest.images.CgroupState
+	16, // 13: renest.images.Namespace.pid:type_name -> renest.images.PIDState
+	11, // 14: renest.images.Namespace.ipc:type_name -> renest.images.IPCState
+	12, // 15: renest.images.Namespace.net:type_name -> renest.images.NetState
+	8,  // 16: renest.images.UserState.uid_map:type_name -> renest.images.Extent
+	8,  // 17: renest.images.UserState.gid_map:type_name -> renest.images.Extent
+	2,  // 18: renest.images.UserState.setgroups:type_name -> renest.images.Setgroups
+	8,  // 19: renest.images.UserState.projid_map:type_name -> renest.images.Extent
+	10, // 20: renest.images.UserState.sysctls:type_name -> renest.images.Sysctl
+	10, // 21: renest.images.IPCState.sysctls:type_name -> renest.images.Sysctl
+	10, // 22: renest.images.NetState.sysctls:type_name -> renest.images.Sysctl
+	14, // 23: renest.images.TimeState.monotonic:type_name -> renest.images.Offset
+	14, // 24: renest.images.TimeState.boottime:type_name -> renest.images.Offset
+	3,  // 25: renest.images.Pin.kind:type_name -> renest.images.PinKind
+	17, // 26: renest.images.Pins.pins:type_name -> renest.images.Pin
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_nstree_proto_init() }
@@ -1558,7 +1772,7 @@ func file_nstree_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_nstree_proto_rawDesc), len(file_nstree_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   14,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
