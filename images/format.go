@@ -38,7 +38,7 @@ const (
 	maxPath   = 4096 // PATH_MAX
 
 	maxClock   = (1<<63 - 1) / 1_000_000_000 // KTIME_SEC_MAX
-	maxSysctls = 1000 // there are fewer that are kept
+	maxSysctls = 1000                        // there are fewer that are kept
 
 	// The years that RFC 3339 can write.
 	minCreated = -62135596800 // 0001-01-01

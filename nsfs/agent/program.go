@@ -28,6 +28,8 @@ type Call struct {
 	mayErr bool
 	index  int
 	child  *Agent
+	spawn  *Call   // the call of Spawn whose child makes this one
+	spawns *shared // of a call of Spawn: where its child ends
 	op     *op
 	ret    int64
 }
@@ -50,11 +52,15 @@ type ptr struct{ at, to int }
 type Buffer struct {
 	size int
 	off  uintptr
+	init []byte
 	data []byte
 }
 
 // NewBuffer returns a buffer of n bytes.
 func NewBuffer(n int) *Buffer { return &Buffer{size: n} }
+
+// NewBufferOf returns a buffer that holds b when the call is made.
+func NewBufferOf(b []byte) *Buffer { return &Buffer{size: len(b), init: slices.Clone(b)} }
 
 // Bytes returns the first n bytes of what was written.
 func (b *Buffer) Bytes(n int) []byte { return b.data[:min(max(n, 0), len(b.data))] }
@@ -139,28 +145,52 @@ type ForkOptions struct {
 // Fork adds a clone3(2) that makes a child agent, which may be used as soon as
 // the program ran without error.
 func (p *Program) Fork(crew *Crew, what string, o ForkOptions) *Agent {
-	const size = 88 // CLONE_ARGS_SIZE_VER2
 	child, err := crew.newAgent()
 	if err != nil {
 		p.err = err
 		return &Agent{crew: crew}
 	}
-	args := make([]byte, size+8*len(o.SetTID))
+	c := p.Call(what, unix.SYS_CLONE3, o.args(0), Int(cloneArgs))
+	c.child = child
+	return child
+}
+
+// Spawn adds a clone3(2) that makes a child of another kind: one that carries out
+// child, up to its first failure, and ends. The program goes on when it has. Such a
+// child lives in the agent's own memory (CLONE_VM, CLONE_VFORK), which makes it
+// much cheaper than an agent. The errors of its calls are theirs alone, and calls
+// that it did not come to have no result.
+func (p *Program) Spawn(crew *Crew, what string, o ForkOptions, child *Program) *Call {
+	c := p.Call(what, unix.SYS_CLONE3, o.args(unix.CLONE_VM|unix.CLONE_VFORK), Int(cloneArgs))
+	c.spawns = crew.shared
+	for _, sub := range child.calls {
+		if sub.child != nil || sub.spawns != nil {
+			p.err = fmt.Errorf("%s: the child of a spawned child", what)
+		}
+		sub.spawn = c
+	}
+	p.append(child)
+	return c
+}
+
+const cloneArgs = 88 // CLONE_ARGS_SIZE_VER2
+
+// args returns a struct clone_args.
+func (o *ForkOptions) args(flags uint64) Arg {
+	args := make([]byte, cloneArgs+8*len(o.SetTID))
 	le := binary.NativeEndian
-	le.PutUint64(args[0:], o.Flags|unix.CLONE_FILES)
+	le.PutUint64(args[0:], o.Flags|flags|unix.CLONE_FILES)
 	le.PutUint64(args[32:], uint64(unix.SIGCHLD))
 	arg := Arg{data: args}
 	if len(o.SetTID) > 0 {
-		arg.ptrs = []ptr{{at: 64, to: size}}
+		arg.ptrs = []ptr{{at: 64, to: cloneArgs}}
 		le.PutUint64(args[72:], uint64(len(o.SetTID)))
 		for i, tid := range o.SetTID {
-			le.PutUint32(args[size+4*i:], uint32(tid))
+			le.PutUint32(args[cloneArgs+4*i:], uint32(tid))
 		}
 	}
 	le.PutUint64(args[80:], uint64(o.Cgroup))
-	c := p.Call(what, unix.SYS_CLONE3, arg, Int(size))
-	c.child = child
-	return child
+	return arg
 }
 
 func align(n uintptr) uintptr { return (n + 7) &^ 7 }
@@ -182,13 +212,24 @@ func (p *Program) load(a *arena, off uintptr, end, fail uint64) {
 	for i, c := range p.calls {
 		c.op = a.opAt(off + uintptr(i)*opSize)
 		a.set(c.op, c.nr)
+		end, fail := end, fail
+		if c.spawn != nil {
+			end = addrOf(a, &c.spawn.spawns.exit)
+			fail = end
+		}
 		next := end
-		if i+1 < len(p.calls) {
-			next = addr(off + uintptr(i+1)*opSize)
+		if j := p.following(i); j < len(p.calls) {
+			next = addr(off + uintptr(j)*opSize)
 		}
 		c.op.then(next)
 		if !c.mayErr {
 			c.op.neg = fail
+		}
+		if c.spawns != nil {
+			c.op.zero = addrOf(a, &c.spawns.exit)
+			if i+1 < len(p.calls) && p.calls[i+1].spawn == c {
+				c.op.zero = addr(off + uintptr(i+1)*opSize)
+			}
 		}
 		if c.child != nil {
 			c.op.zero = c.child.bootAddr()
@@ -206,6 +247,7 @@ func (p *Program) load(a *arena, off uintptr, end, fail uint64) {
 				data += align(uintptr(len(arg.data)))
 			case arg.out != nil:
 				c.op.lit[j], arg.out.off = addr(data), data
+				copy(a.mem[data:], arg.out.init)
 				data += align(uintptr(arg.out.size))
 			default:
 				c.op.lit[j] = arg.lit
@@ -214,12 +256,26 @@ func (p *Program) load(a *arena, off uintptr, end, fail uint64) {
 	}
 }
 
+// following returns which call comes after call i, made by the same process.
+func (p *Program) following(i int) int {
+	for j := i + 1; j < len(p.calls); j++ {
+		switch p.calls[j].spawn {
+		case p.calls[i].spawn:
+			return j
+		case p.calls[i]:
+		default:
+			return len(p.calls)
+		}
+	}
+	return len(p.calls)
+}
+
 // collect takes the results out of the arena.
 func (p *Program) collect(a *arena) error {
 	var first error
 	for _, c := range p.calls {
 		c.ret, c.op = c.op.ret, nil
-		if c.ret < 0 && !c.mayErr && first == nil {
+		if c.ret < 0 && !c.mayErr && c.spawn == nil && first == nil {
 			first = c.Err()
 		}
 		for _, arg := range c.args {
