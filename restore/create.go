@@ -136,7 +136,7 @@ func (p *planner) spawner(user, birth, pid *topology.Namespace) *actor {
 	}
 	base := by
 	for _, n := range early {
-		if !within(n.Owner, by.user) {
+		if p.bound(n) || !within(n.Owner, by.user) {
 			base = p.outermost(user)
 		}
 	}
@@ -176,7 +176,7 @@ func (p *planner) early(by *actor, birth, pid *topology.Namespace) []*topology.N
 		if typ.HasParent() || n == nil || n == by.in[l] || n.Owner == nil && !n.External {
 			continue
 		}
-		if n.External && n != p.host[typ] || !n.External && within(n.Owner, birth) {
+		if n.External && !p.enterable(n) || !n.External && within(n.Owner, birth) {
 			continue
 		}
 		if !n.External && !p.createBare(n.Owner) {
@@ -185,6 +185,18 @@ func (p *planner) early(by *actor, birth, pid *topology.Namespace) []*topology.N
 		list = append(list, n)
 	}
 	return list
+}
+
+// enterable reports whether an external namespace is one that a process may go
+// to: the caller's own, or what stands for it.
+func (p *planner) enterable(n *topology.Namespace) bool {
+	return p.bound(n) || n == p.host[n.Type]
+}
+
+// bound reports whether another than the caller's own stands for n.
+func (p *planner) bound(n *topology.Namespace) bool {
+	_, ok := p.plan.Bound[n]
+	return ok
 }
 
 // descend leads a new agent from base through the namespaces of early, which

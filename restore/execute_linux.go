@@ -75,9 +75,11 @@ func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 
 // prepare makes the first agent fit to act: as root it lets go of the groups it
 // has from its maker, which processes in the tree are not to inherit. It opens
-// the caller's namespaces that the plan enters.
-func (e *executor) prepare(ctx context.Context) error {
+// the caller's namespaces that the plan enters, and takes those that stand for
+// external ones, in the agents' table from first on.
+func (e *executor) prepare(ctx context.Context, t targets, first int) error {
 	var p agent.Program
+	e.take(&p, t, first)
 	p.Call("setgroups", unix.SYS_SETGROUPS, agent.Int(0), agent.Int(0)).MayFail()
 	for _, s := range e.plan.Steps {
 		if s.Op == OpJoin && s.NS.External && e.fds[s.NS] == nil {

@@ -16,4 +16,24 @@ type Host struct {
 	Max map[topology.Type]int
 	// Files is the hard limit of open descriptors (RLIMIT_NOFILE).
 	Files uint64
+	// Bound is what references of [Plan.Bound] lead to, see [Host.Resolve].
+	Bound map[string]Target
+}
+
+// Target is what a reference to a namespace leads to.
+type Target struct {
+	Type topology.Type
+	Ino  uint64
+	// Err says why there is none, or why the caller cannot enter it.
+	Err error
+}
+
+// Name returns the kernel's spelling.
+func (t Target) Name() string {
+	return (&topology.Namespace{Type: t.Type, Ino: t.Ino}).Name()
+}
+
+// PlanOptions returns the options for the plan of this caller.
+func (h *Host) PlanOptions() PlanOptions {
+	return PlanOptions{Privileged: h.Privileged, UID: h.UID, GID: h.GID}
 }

@@ -57,14 +57,14 @@ type process struct {
 func (p *process) user() *topology.Namespace { return p.in[topology.InUser] }
 func (p *process) pid() *topology.Namespace  { return p.in[topology.InPID] }
 
-// newKernel returns a model with one process, the first agent.
-func newKernel(g *topology.Graph, privileged bool, uid, gid uint32) *kernel {
+// newKernel returns a model with one process, the first agent of a plan.
+func newKernel(p *restore.Plan, privileged bool, uid, gid uint32) *kernel {
 	k := &kernel{spaces: map[*topology.Namespace]*space{}}
 	for _, t := range topology.Types {
 		k.host[topology.LinkOf(t)] = &topology.Namespace{Type: t, External: true}
 	}
-	for _, n := range g.Namespaces {
-		if n.External {
+	for _, n := range p.Graph.Namespaces {
+		if _, bound := p.Bound[n]; n.External && !bound {
 			k.host[topology.LinkOf(n.Type)] = n
 		}
 	}
@@ -73,6 +73,9 @@ func newKernel(g *topology.Graph, privileged bool, uid, gid uint32) *kernel {
 	first := &process{in: k.host, uid: uid, gid: gid, caps: privileged}
 	for _, n := range k.host {
 		k.spaces[n] = &space{mapped: true, setgroups: "allow", init: first, entered: true, open: true}
+	}
+	for n := range p.Bound {
+		k.spaces[n] = &space{open: true}
 	}
 	k.procs = []*process{first}
 	return k
@@ -480,7 +483,7 @@ func (k *kernel) holders(plan *restore.Plan) map[*topology.Namespace]bool {
 		}
 		for l, n := range p.in[:topology.PIDForChildren] {
 			in := h.In[l]
-			k.rule(in == n || in != nil && in.External && n.External, "holder %d: its %s is %s, the plan says %v", h.Agent, topology.Link(l), n.Name(), in)
+			k.rule(in == n || in != nil && in.External && n.External && plan.Bound[in]+plan.Bound[n] == "", "holder %d: its %s is %s, the plan says %v", h.Agent, topology.Link(l), n.Name(), in)
 			kept[n] = true
 		}
 		kept[p.in[topology.PIDForChildren]] = true

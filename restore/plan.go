@@ -63,6 +63,8 @@ type Step struct {
 // Plan is how to make the namespaces of a graph: steps in order, and what keeps
 // each namespace afterwards. It is data: making one takes no system call.
 type Plan struct {
+	// Graph is what is to be made: that of the image, but for what the options
+	// wanted otherwise.
 	Graph *topology.Graph
 	Steps []Step
 	// Agents is how many there are, the first included.
@@ -79,6 +81,9 @@ type Plan struct {
 	// External has the namespaces of the graph that are not made but found:
 	// each stands for the caller's own of its type.
 	External []*topology.Namespace
+	// Bound says of those in whose place another than the caller's own is to
+	// be entered which one, as [dump.ParseReference] reads it.
+	Bound map[*topology.Namespace]string
 	// Notes say what the plan cannot bring back exactly.
 	Notes []string
 }

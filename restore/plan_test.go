@@ -21,17 +21,22 @@ const simUID, simGID = 1000, 1001
 // rounds, and returns the plan.
 func simulate(t *testing.T, what string, g *topology.Graph, privileged bool) *restore.Plan {
 	t.Helper()
+	return simulateWith(t, what, g, restore.PlanOptions{Privileged: privileged, UID: simUID, GID: simGID})
+}
+
+func simulateWith(t *testing.T, what string, g *topology.Graph, o restore.PlanOptions) *restore.Plan {
+	t.Helper()
 	if err := g.Validate(); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
-	p, err := restore.NewPlan(g, restore.PlanOptions{Privileged: privileged})
+	p, err := restore.NewPlan(g, o)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 	for _, how := range []string{"step by step", "in rounds"} {
-		k := newKernel(g, true, 0, 0)
-		if !privileged {
-			k = newKernel(g, false, simUID, simGID)
+		k := newKernel(p, true, 0, 0)
+		if !o.Privileged {
+			k = newKernel(p, false, simUID, simGID)
 		}
 		if how == "in rounds" {
 			k.carryOut(rand.New(rand.NewPCG(uint64(len(p.Steps)), 0)), p)

@@ -12,6 +12,16 @@ type PlanOptions struct {
 	// Privileged: the caller has CAP_SYS_ADMIN and CAP_SETUID in its own user
 	// namespace, so that the first agent can enter and make all types.
 	Privileged bool
+	// UID and GID are the caller's effective ids.
+	UID, GID uint32
+	// External says, by the names of namespaces of the graph, what stands for
+	// them on this host, as [dump.ParseReference] reads it: those that were
+	// external already, and others that are not to be made. User and pid
+	// namespaces cannot be among them.
+	External map[string]string
+	// IDs is where the ids lie that the outermost user namespaces map, nil for
+	// those of the image. See [IDRange].
+	IDs *IDRange
 }
 
 // NewPlan works out how to make the namespaces of g, which has to be valid
@@ -25,7 +35,11 @@ type PlanOptions struct {
 // setns(2) wants CAP_SYS_ADMIN in the target's owner, so what an ancestor owns
 // is joined before a user namespace is entered.
 func NewPlan(g *topology.Graph, o PlanOptions) (*Plan, error) {
-	p := newPlanner(g, o)
+	g, bound, err := adapt(g, o)
+	if err != nil {
+		return nil, err
+	}
+	p := newPlanner(g, bound, o)
 	if err := p.refuse(); err != nil {
 		return nil, err
 	}
@@ -73,10 +87,10 @@ type planner struct {
 	namedUTS map[*topology.Namespace]bool
 }
 
-func newPlanner(g *topology.Graph, o PlanOptions) *planner {
+func newPlanner(g *topology.Graph, bound map[*topology.Namespace]string, o PlanOptions) *planner {
 	p := &planner{
 		o:        o,
-		plan:     &Plan{Graph: g, Agents: 1},
+		plan:     &Plan{Graph: g, Agents: 1, Bound: bound},
 		made:     map[*topology.Namespace]bool{},
 		underway: map[*topology.Namespace]bool{},
 		at:       map[[2]*topology.Namespace]*actor{},
@@ -89,8 +103,10 @@ func newPlanner(g *topology.Graph, o PlanOptions) *planner {
 	for _, n := range g.Namespaces {
 		if n.External {
 			p.plan.External = append(p.plan.External, n)
-			p.host[n.Type] = n // the innermost: it comes last
 			p.made[n] = true
+			if _, ok := bound[n]; !ok {
+				p.host[n.Type] = n // the innermost: it comes last
+			}
 		} else if n.Type == topology.PID && n.Owner != nil {
 			p.pids[n.Owner] = append(p.pids[n.Owner], n)
 		}

@@ -16,6 +16,7 @@ func Preflight(plan *Plan, host *Host) error {
 		count[n.Type]++
 		errs = append(errs, host.refuses(n)...)
 	}
+	errs = append(errs, host.bindings(plan)...)
 	for _, t := range topology.Types {
 		if count[t] == 0 {
 			continue

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -45,11 +46,12 @@ type Standing struct {
 	// Made and Verified are how long the two parts took.
 	Made, Verified time.Duration
 
-	plan *Plan
-	o    Options
-	crew *agent.Crew
-	e    *executor
-	proc *nsfs.Proc
+	plan    *Plan
+	o       Options
+	targets targets
+	crew    *agent.Crew
+	e       *executor
+	proc    *nsfs.Proc
 }
 
 // Execute carries plan out and verifies the result: what the dump code finds is
@@ -96,13 +98,17 @@ func (s *Standing) make(ctx context.Context) error {
 		label += " " + s.o.Name
 	}
 	var err error
-	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: s.o.Stdio})
+	if s.targets, err = openTargets(ctx, s.plan); err != nil {
+		return err
+	}
+	defer s.targets.close()
+	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files)})
 	if err != nil {
 		return err
 	}
 	s.e = newExecutor(s.plan, s.crew)
 	s.e.commands = len(s.o.Stdio) == 3
-	if err := s.e.prepare(ctx); err != nil {
+	if err := s.e.prepare(ctx, s.targets, agent.FirstFile+len(s.o.Stdio)); err != nil {
 		return err
 	}
 	if err := s.e.run(ctx, s.o.Progress); err != nil {

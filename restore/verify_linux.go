@@ -29,6 +29,9 @@ func (s *Standing) verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
 	}
+	if err := s.setExternal(s.Live); err != nil {
+		return fmt.Errorf("look at what was made: %w", err)
+	}
 	for n, l := range live {
 		forget(n, l)
 	}
@@ -62,12 +65,7 @@ func (s *Standing) closeUnkept(ctx context.Context) error {
 // is in it, the one that the dump saw that process in, and else the one that
 // the keeper has a descriptor of.
 func (s *Standing) find() (map[*topology.Namespace]*topology.Namespace, error) {
-	tasks := map[int]*topology.Task{}
-	for _, t := range s.Live.Tasks {
-		if t.TID == t.PID {
-			tasks[t.PID] = t
-		}
-	}
+	tasks := leaders(s.Live)
 	live := map[*topology.Namespace]*topology.Namespace{}
 	for _, h := range s.plan.Holders {
 		t := tasks[s.e.agents[h.Agent].PID()]

@@ -55,6 +55,8 @@ func newApp(std streams) *cli.App {
 		ExitErrHandler:       func(*cli.Context, error) {}, // exit codes are report's
 		EnableBashCompletion: true,
 		HideHelpCommand:      false,
+		// A path may have commas.
+		DisableSliceFlagSeparator: true,
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = badUsage

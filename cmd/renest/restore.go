@@ -19,12 +19,19 @@ func restoreCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "restore",
 		Usage: "bring the namespaces of an image back",
-		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
+		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]… [--id-range FIRST:COUNT]\n" +
+			"               [--dry-run] [--json] [-d | -- CMD…]\n\n" +
 			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
-			"the tree is taken down when it ends. With -d the tree stays: see renest ps.",
+			"the tree is taken down when it ends. With -d the tree stays: see renest ps.\n\n" +
+			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand for\n" +
+			"one that is there: a path, PID/net, :ID or net:[…], as in renest enter.\n\n" +
+			"--id-range 200000:65536 moves the ids that the outermost user namespaces map to\n" +
+			"others of this host; all below follow.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "read nstree.img from `DIR`", TakesFile: true},
 			&cli.StringFlag{Name: "name", Usage: "restore under `NAME`"},
+			externalFlag(),
+			&cli.StringFlag{Name: "id-range", Usage: "map ids of the range `FIRST:COUNT` in place of the image's"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
 			jsonFlag(),
@@ -46,9 +53,16 @@ func runRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, err := restore.NewPlan(g, restore.PlanOptions{Privileged: host.Privileged})
+	o, err := planOptions(c, host)
+	if err != nil {
+		return err
+	}
+	plan, err := restore.NewPlan(g, o)
 	if err != nil {
 		return fmt.Errorf("%s cannot be restored:\n%w", image, err)
+	}
+	if err := host.Resolve(c.Context, plan); err != nil {
+		return err
 	}
 	refused := restore.Preflight(plan, host)
 	if c.Bool("dry-run") {
