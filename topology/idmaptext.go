@@ -76,16 +76,18 @@ func idMapLine(m []Extent) string {
 	if len(m) == 0 {
 		return "none"
 	}
-	var b strings.Builder
-	for i, e := range m {
-		if i > 0 {
-			b.WriteByte(' ')
+	return strings.Join(extentTexts(m), " ")
+}
+
+// extentTexts returns a word for each extent: 0→100000+65536.
+func extentTexts(m []Extent) []string {
+	var out []string
+	for _, e := range m {
+		outside := "?"
+		if e.Outside != NoID {
+			outside = strconv.FormatUint(uint64(e.Outside), 10)
 		}
-		if e.Outside == NoID {
-			fmt.Fprintf(&b, "%d→?+%d", e.Inside, e.Count)
-		} else {
-			fmt.Fprintf(&b, "%d→%d+%d", e.Inside, e.Outside, e.Count)
-		}
+		out = append(out, fmt.Sprintf("%d→%s+%d", e.Inside, outside, e.Count))
 	}
-	return b.String()
+	return out
 }

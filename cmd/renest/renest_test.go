@@ -133,6 +133,7 @@ func sampleDir(t *testing.T) string {
 
 // TestImages runs what only reads images, and holds it against testdata.
 func TestImages(t *testing.T) {
+	t.Setenv("COLUMNS", "")
 	t.Chdir(sampleDir(t))
 	image, err := os.ReadFile(images.Name)
 	if err != nil {
@@ -153,6 +154,7 @@ func TestImages(t *testing.T) {
 		"show-empty-stdin":     {args: "show -", want: 1},
 		"tree":                 {args: "tree nstree.img"},
 		"tree-parent":          {args: "tree nstree.img --by parent"},
+		"tree-color":           {args: "tree nstree.img --color always --ids"},
 		"tree-by-parent-glued": {args: "tree --by=parent nstree.img"},
 		"diff-same":            {args: "diff nstree.img again.img"},
 		"diff-stdin":           {args: "diff - again.img", stdin: string(image)},

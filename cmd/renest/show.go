@@ -17,7 +17,7 @@ func showCommand() *cli.Command {
 		Name:      "show",
 		Usage:     "show what an image holds",
 		UsageText: "renest show IMAGE [--json]   (IMAGE: a file, a directory that holds one, or -)",
-		Flags:     []cli.Flag{jsonFlag()},
+		Flags:     []cli.Flag{jsonFlag(), colorFlag()},
 		Action:    runShow,
 	}
 }
@@ -37,7 +37,7 @@ func runShow(c *cli.Context) error {
 	if c.Bool("json") {
 		return writeJSON(c.App.Writer, g)
 	}
-	if err := topology.WriteTree(c.App.Writer, g, topology.TreeOptions{}); err != nil {
+	if err := topology.WriteTree(c.App.Writer, g, treeOptions(c)); err != nil {
 		return err
 	}
 	return writeSummary(c.App.Writer, g)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,9 +15,12 @@ func treeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "tree",
 		Usage:     "draw who owns or bears whom, on this host or in an image",
-		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent]",
+		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent] [--all]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "by", Usage: "hang each namespace below its `EDGE`: owner or parent", Value: new(byValue)},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "draw each of many that are alike"},
+			&cli.BoolFlag{Name: "ids", Usage: "add the ids of namespaces, as in :42"},
+			colorFlag(),
 		},
 		Action: runTree,
 	}
@@ -28,7 +34,44 @@ func runTree(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return topology.WriteTree(c.App.Writer, g, topology.TreeOptions{By: topology.TreeEdge(*c.Generic("by").(*byValue))})
+	o := treeOptions(c)
+	o.By = topology.TreeEdge(*c.Generic("by").(*byValue))
+	o.IDs = c.Bool("ids")
+	if c.Bool("all") {
+		o.Fold = -1
+	}
+	if err := topology.WriteTree(c.App.Writer, g, o); err != nil {
+		return err
+	}
+	return writeMissing(c.App.Writer, g, 3)
+}
+
+// treeOptions says how a command with colorFlag draws.
+func treeOptions(c *cli.Context) topology.TreeOptions {
+	return topology.TreeOptions{Width: width(c.App.Writer), Color: inColor(c), Legend: true}
+}
+
+// writeMissing says under a picture what could not be seen, if there is any
+// such thing, in at most so many lines.
+func writeMissing(w io.Writer, g *topology.Graph, lines int) error {
+	h := &g.Header
+	if h.Complete && len(h.Missing) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("\nincomplete, what could not be seen:\n")
+	missing := h.Missing
+	if len(missing) > lines {
+		missing = missing[:lines]
+	}
+	for _, line := range missing {
+		fmt.Fprintf(&b, "  %s\n", printable(line))
+	}
+	if rest := len(h.Missing) - len(missing); rest > 0 {
+		fmt.Fprintf(&b, "  and %d more lines: renest list --json, or show of an image, has them all\n", rest)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // byValue is a flag's edge.

@@ -1,0 +1,148 @@
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// parts returns what is said of a namespace on its line: its name, its state,
+// the edge along which it is not drawn, what it holds and who lives there.
+func (p *picture) parts(n *Namespace, ids bool) []part {
+	l := line{}
+	l.add(styleOf(n), n.Name())
+	if ids && n.ID != 0 {
+		l.add(faint, fmt.Sprintf(":%d", n.ID))
+	}
+	if n.External {
+		l.add(faint, "external")
+		return l
+	}
+	if n.State != Active {
+		l.add(alarming(n.State), n.State.String())
+	}
+	if relation := p.relation(n); relation != "" {
+		l.add(faint, relation)
+	}
+	l.holds(n)
+	if tasks := p.members.texts(n); len(tasks) > 0 {
+		l = append(l, part{style: plain, items: tasks, separator: ", "})
+	} else if p.members.hole(n) {
+		l.add(notable, "no task")
+	}
+	return l
+}
+
+// relation names the edge along which the picture is not drawn.
+func (p *picture) relation(n *Namespace) string {
+	switch {
+	case p.by == ByParent && n.Owner == nil:
+		return "owner out of sight"
+	case p.by == ByParent && !n.Owner.External:
+		return "of " + n.Owner.Name()
+	case p.by == ByOwner && n.Type == PID && n.Parent == nil:
+		return "parent out of sight"
+	case p.by == ByOwner && n.Type == PID && !n.Parent.External:
+		return "in " + n.Parent.Name()
+	}
+	return ""
+}
+
+// holds adds what a namespace holds, in a few words.
+func (l *line) holds(n *Namespace) {
+	switch {
+	case n.User != nil:
+		l.user(n.User)
+	case n.UTS != nil:
+		l.add(plain, strconv.Quote(n.UTS.NodeName))
+		if d := n.UTS.DomainName; d != "" && d != "(none)" {
+			l.add(plain, strconv.Quote(d))
+		}
+	case n.Time != nil:
+		for _, c := range []struct {
+			clock  string
+			offset Offset
+		}{{"monotonic", n.Time.Monotonic}, {"boottime", n.Time.Boottime}} {
+			if c.offset != (Offset{}) {
+				l.add(plain, fmt.Sprintf("%s %ss", c.clock, signed(c.offset)))
+			}
+		}
+	case n.Cgroup != nil && n.Cgroup.Root != "":
+		l.add(plain, printable(n.Cgroup.Root))
+	case n.IPC != nil:
+		l.sysctls(n.IPC.Sysctls)
+	case n.Net != nil:
+		if n.Net.Loopback {
+			l.add(plain, "lo up")
+		}
+		l.sysctls(n.Net.Sysctls)
+	case n.pidMax() != 0:
+		l.add(plain, fmt.Sprintf("pid_max=%d", n.pidMax()))
+	}
+}
+
+// sysctls adds settings without the directories that their type tells.
+func (l *line) sysctls(s Sysctls) {
+	items := make([]string, len(s))
+	for i, x := range s {
+		name := x.Name
+		for _, dir := range [...]string{"kernel.", "fs.", "net.", "user."} {
+			name = strings.TrimPrefix(name, dir)
+		}
+		items[i] = printable(name + "=" + strings.ReplaceAll(x.Value, " ", ","))
+	}
+	l.list(items)
+}
+
+func signed(o Offset) string {
+	if o.Sec >= 0 {
+		return "+" + o.String()
+	}
+	return o.String()
+}
+
+func (l *line) user(u *UserState) {
+	uid, gid := extentTexts(sortedByInside(u.UIDMap)), extentTexts(sortedByInside(u.GIDMap))
+	switch {
+	case len(uid)+len(gid) == 0:
+		l.add(plain, "no maps")
+	case slices.Equal(uid, gid):
+		l.maps(uid)
+	default:
+		l.add(plain, "uid")
+		l.maps(uid)
+		l.add(plain, "gid")
+		l.maps(gid)
+	}
+	if u.OwnerUID != 0 {
+		l.add(plain, fmt.Sprintf("by uid %d", u.OwnerUID))
+	}
+	l.sysctls(u.Sysctls)
+}
+
+func (l *line) maps(extents []string) {
+	if len(extents) == 0 {
+		extents = []string{"none"}
+	}
+	l.list(extents)
+}
+
+// list adds words, of which as many are shown as fit.
+func (l *line) list(words []string) {
+	if len(words) > 0 {
+		*l = append(*l, part{style: plain, items: words, separator: " "})
+	}
+}
+
+// printable returns s as it is, or quoted where a terminal might take it for
+// more than text: the names of tasks are chosen by those who run them.
+func printable(s string) string {
+	for _, r := range s {
+		if !strconv.IsPrint(r) || r == utf8.RuneError {
+			return strconv.Quote(s)
+		}
+	}
+	return s
+}
