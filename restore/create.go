@@ -48,11 +48,20 @@ func (p *planner) createUser(n, pid *topology.Namespace) {
 		a = p.fork(by, fmt.Sprintf("%s is created from within its parent", n.Name()), n)
 	}
 	if len(n.User.UIDMap)+len(n.User.GIDMap) > 0 || n.User.Setgroups == "deny" {
-		p.step(Step{Op: OpMap, By: p.users[n.Parent].number, New: a.number, NS: n, Why: "maps are written from the parent user namespace"})
+		p.maps(p.users[n.Parent], a, n)
 	}
 	p.takeIDs(a)
 	p.nameUTS(a)
 	p.stay(a)
+}
+
+// maps has by, in the parent of n, write the maps of n, which a is in.
+func (p *planner) maps(by, a *actor, n *topology.Namespace) {
+	s := Step{Op: OpMap, By: by.number, New: a.number, NS: n, Why: "maps are written from the parent user namespace"}
+	if n.Parent.External && !p.o.Privileged {
+		s.UIDHelper, s.GIDHelper = helped(n.User.UIDMap, p.o.UID), helped(n.User.GIDMap, p.o.GID)
+	}
+	p.step(s)
 }
 
 // createBare plans a user namespace, and those above, before their turn and

@@ -35,6 +35,9 @@ type executor struct {
 	inner    *agent.Agent
 	commands bool
 	notes    []string
+	// groups: where agents take ids they can let go of the caller's groups, which
+	// before that they could not.
+	groups bool
 	// ended are agents that were told to exit.
 	ended []int
 }
@@ -98,7 +101,7 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 			return context.Cause(ctx)
 		}
 		for _, i := range round {
-			if err := e.step(e.plan.Steps[i]); err != nil {
+			if err := e.step(ctx, e.plan.Steps[i]); err != nil {
 				return err
 			}
 		}
@@ -133,14 +136,14 @@ func (e *executor) awaitEnded(ctx context.Context) error {
 	return nil
 }
 
-func (e *executor) step(s Step) error {
+func (e *executor) step(ctx context.Context, s Step) error {
 	switch s.Op {
 	case OpFork:
 		e.fork(s)
 	case OpUnshare:
 		e.unshare(s)
 	case OpMap:
-		e.writeMaps(s)
+		return e.writeMaps(ctx, s)
 	case OpIDs:
 		e.ids(s)
 	case OpName:

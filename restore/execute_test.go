@@ -33,6 +33,11 @@ func plan(t testing.TB, g *topology.Graph) *restore.Plan {
 	return planned(t, g)
 }
 
+// options are those of the caller.
+func options() restore.PlanOptions {
+	return restore.PlanOptions{Privileged: os.Geteuid() == 0, UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+}
+
 // random returns a random graph that the caller may restore.
 func random(seed uint64, o topologytest.Options) *topology.Graph {
 	o.Unprivileged, o.UID, o.GID = os.Geteuid() != 0, uint32(os.Geteuid()), uint32(os.Getegid())
@@ -278,7 +283,7 @@ func restoreFile(path string, o restore.Options, then func(*restore.Standing) er
 	if err != nil {
 		return err
 	}
-	p, err := restore.NewPlan(g, restore.PlanOptions{Privileged: os.Geteuid() == 0})
+	p, err := restore.NewPlan(g, options())
 	if err != nil {
 		return err
 	}

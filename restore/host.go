@@ -10,6 +10,13 @@ type Host struct {
 	Privileged bool
 	// UIDMap and GIDMap are the ids that the caller's user namespace has.
 	UIDMap, GIDMap []topology.Extent
+	// SubUIDs and SubGIDs are the ids that the system lends to the caller beside
+	// its own, by subuid(5) and subgid(5): an ordinary user's, joined where they
+	// adjoin.
+	SubUIDs, SubGIDs []IDRange
+	// Helpers says why newuidmap(1) and newgidmap(1), by which an ordinary user
+	// maps those, are of no use. Nil where they are.
+	Helpers error
 	// Types are those that the kernel was built with.
 	Types map[topology.Type]bool
 	// Max is user.max_*_namespaces of the caller's user namespace.

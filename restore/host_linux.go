@@ -40,6 +40,9 @@ func ReadHost() (*Host, error) {
 			return nil, fmt.Errorf("read own id map: %w", err)
 		}
 	}
+	if err := h.readSubIDs(); err != nil {
+		return nil, err
+	}
 	for _, t := range topology.Types {
 		_, err := os.Readlink("/proc/self/ns/" + t.String())
 		h.Types[t] = err == nil

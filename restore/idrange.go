@@ -33,6 +33,11 @@ func ParseIDRange(s string) (IDRange, error) {
 // String returns the range as ParseIDRange reads it.
 func (r IDRange) String() string { return fmt.Sprintf("%d:%d", r.First, r.Count) }
 
+// has reports whether r has all ids that e maps to.
+func (r IDRange) has(e topology.Extent) bool {
+	return e.Outside >= r.First && uint64(e.Outside)+uint64(e.Count) <= uint64(r.First)+uint64(r.Count)
+}
+
 // moveIDs has the outermost user namespaces of g map ids of r in place of those
 // that they map. The ids they map are put into r one behind the other, in their
 // order: what two of them share they share afterwards, and what they do not they

@@ -321,8 +321,9 @@ func (k *kernel) writeMaps(p *process, s restore.Step) {
 		in.setgroups = "deny"
 	}
 	mine := in.creator == p.uid
-	k.rule(k.mayMap(p, n, uidMap, mine && k.isOwn(n, uidMap, p.uid)), "uid_map is not permitted")
-	k.rule(k.mayMap(p, n, gidMap, mine && in.setgroups == "deny" && k.isOwn(n, gidMap, p.gid)), "gid_map is not permitted")
+	k.rule(!s.UIDHelper && !s.GIDHelper || n.Parent.External && !p.caps, "no helper is needed, or could help")
+	k.rule(k.mayMap(p, n, uidMap, s.UIDHelper || mine && k.isOwn(n, uidMap, p.uid)), "uid_map is not permitted")
+	k.rule(k.mayMap(p, n, gidMap, s.GIDHelper || mine && in.setgroups == "deny" && k.isOwn(n, gidMap, p.gid)), "gid_map is not permitted")
 	in.mapped = true
 }
 

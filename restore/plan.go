@@ -57,7 +57,10 @@ type Step struct {
 	NS       *topology.Namespace   // what the step is about
 	Creates  []*topology.Namespace // OpFork, OpUnshare: at most one of a type
 	UID, GID uint32                // OpIDs
-	Why      string
+	// OpMap: a map has to be written by newuidmap(1) or newgidmap(1), as By has
+	// no right to.
+	UIDHelper, GIDHelper bool
+	Why                  string
 }
 
 // Plan is how to make the namespaces of a graph: steps in order, and what keeps
@@ -117,7 +120,7 @@ func (s Step) String() string {
 	case OpUnshare:
 		return fmt.Sprintf("%s unshares into new %s", who, names(s.Creates))
 	case OpMap:
-		return fmt.Sprintf("%s writes the maps of %s: %s", who, s.NS.Name(), mapText(s.NS.User))
+		return fmt.Sprintf("%s writes the maps of %s: %s%s", who, s.NS.Name(), mapText(s.NS.User), s.helpText())
 	case OpIDs:
 		return fmt.Sprintf("%s becomes uid %d, gid %d", who, s.UID, s.GID)
 	case OpName:
@@ -160,4 +163,16 @@ func mapText(u *topology.UserState) string {
 		s += " setgroups denied"
 	}
 	return s
+}
+
+func (s Step) helpText() string {
+	switch {
+	case s.UIDHelper && s.GIDHelper:
+		return " through newuidmap and newgidmap"
+	case s.UIDHelper:
+		return " through newuidmap"
+	case s.GIDHelper:
+		return " through newgidmap"
+	}
+	return ""
 }

@@ -54,23 +54,7 @@ func (h *Host) refuses(n *topology.Namespace) []error {
 		errs = append(errs, exist(n, "uid", n.User.UIDMap, h.UIDMap)...)
 		return append(errs, exist(n, "gid", n.User.GIDMap, h.GIDMap)...)
 	}
-	if n.User.OwnerUID != h.UID {
-		errs = append(errs, fmt.Errorf("%s belongs to uid %d, and you are uid %d: restore as that user, or as root", n.Name(), n.User.OwnerUID, h.UID))
-	}
-	for _, m := range []struct {
-		kind string
-		ids  []topology.Extent
-		own  uint32
-	}{{"uid", n.User.UIDMap, h.UID}, {"gid", n.User.GIDMap, h.GID}} {
-		if len(m.ids) == 0 || len(m.ids) == 1 && m.ids[0].Count == 1 && m.ids[0].Outside == m.own {
-			continue
-		}
-		errs = append(errs, fmt.Errorf("%s maps %ss that are not yours (you have %d): restore as root", n.Name(), m.kind, m.own))
-	}
-	if len(n.User.GIDMap) > 0 && n.User.Setgroups != "deny" {
-		errs = append(errs, fmt.Errorf("%s allows setgroups, which an ordinary user's namespace must not: restore as root", n.Name()))
-	}
-	return errs
+	return append(errs, h.refusesUser(n)...)
 }
 
 // exist returns the extents of n whose ids the caller's own user namespace does

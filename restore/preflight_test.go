@@ -107,7 +107,7 @@ func TestPreflight(t *testing.T) {
 		},
 		{
 			name: "another's", graph: graphOf(user, below(user, 10, with(func(s *topology.UserState) { s.OwnerUID = 5 }))), host: ordinary(),
-			want: []string{"user:[10] belongs to uid 5, and you are uid 1000: restore as that user, or as root"},
+			want: []string{"user:[10] belongs to uid 5, and you are uid 1000: restore as that user, or as root, or move its ids (--id-range)"},
 		},
 		{
 			name: "another's ids", host: ordinary(),
@@ -115,8 +115,8 @@ func TestPreflight(t *testing.T) {
 				s.UIDMap, s.GIDMap = one(0, 5), []topology.Extent{{Outside: simGID, Count: 2}}
 			}))),
 			want: []string{
-				"user:[10] maps uids that are not yours (you have 1000): restore as root",
-				"user:[10] maps gids that are not yours (you have 1001): restore as root",
+				"user:[10] maps uids 0 5 1, which are not yours (you have 1000): restore as root, have them lent to you in /etc/subuid, or move them (--id-range)",
+				"user:[10] maps gids 0 1001 2, which are not yours (you have 1001): restore as root, have them lent to you in /etc/subgid, or move them (--id-range)",
 			},
 		},
 		{
@@ -148,7 +148,7 @@ func TestPreflight(t *testing.T) {
 			name: "all at once", graph: graphOf(user, net, below(user, 10, with(func(s *topology.UserState) { s.OwnerUID = 5 })), netOf(user, 11)), host: ordinary(),
 			tweak: func(h *restore.Host) { h.Max[topology.Net], h.Files = 0, 1 },
 			want: []string{
-				"user:[10] belongs to uid 5, and you are uid 1000: restore as that user, or as root",
+				"user:[10] belongs to uid 5, and you are uid 1000: restore as that user, or as root, or move its ids (--id-range)",
 				"net:[11] belongs to the outermost user namespace: making it needs CAP_SYS_ADMIN there: restore as root",
 				"user.max_net_namespaces is 0, the image needs 1: sysctl -w user.max_net_namespaces=1, or more",
 				"the limit of open files is 1, the restore needs 21: raise it (ulimit -Hn 21)",
@@ -162,7 +162,7 @@ func TestPreflight(t *testing.T) {
 			if tt.tweak != nil {
 				tt.tweak(tt.host)
 			}
-			p, err := restore.NewPlan(tt.graph, restore.PlanOptions{Privileged: tt.host.Privileged})
+			p, err := restore.NewPlan(tt.graph, tt.host.PlanOptions())
 			if err != nil {
 				t.Fatal(err)
 			}

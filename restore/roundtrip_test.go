@@ -140,7 +140,7 @@ func planned(t testing.TB, g *topology.Graph) *restore.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := restore.NewPlan(g, restore.PlanOptions{Privileged: host.Privileged})
+	p, err := restore.NewPlan(g, host.PlanOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs/agent"
-	"github.com/renest/renest/topology"
 )
 
-// What the steps write into namespaces: maps, ids, names, clocks.
+// What the steps write into namespaces: ids, names, clocks.
 
 // write adds the writing of a file in the directory of target, in one go.
 func write(p *agent.Program, what string, target *agent.Agent, name, content string) {
@@ -23,25 +22,15 @@ func write(p *agent.Program, what string, target *agent.Agent, name, content str
 	p.Call(what, unix.SYS_CLOSE, fd.Ret())
 }
 
-func (e *executor) writeMaps(s Step) {
-	p, target, u := e.program(s.By), e.agents[s.New], s.NS.User
-	if u.Setgroups == "deny" { // before gid_map, where only that may be written
-		write(p, "deny setgroups in "+s.NS.Name(), target, "setgroups", "deny")
-	}
-	if len(u.UIDMap) > 0 {
-		write(p, "write uid_map of "+s.NS.Name(), target, "uid_map", topology.FormatIDMap(u.UIDMap))
-	}
-	if len(u.GIDMap) > 0 {
-		write(p, "write gid_map of "+s.NS.Name(), target, "gid_map", topology.FormatIDMap(u.GIDMap))
-	}
-}
-
 func (e *executor) ids(s Step) {
 	p := e.program(s.By)
 	what := fmt.Sprintf("become uid %d, gid %d", s.UID, s.GID)
 	if s.UID != 0 {
 		// Or else the capabilities go with the 0: setuid(2) in capabilities(7).
 		p.Call(what+": prctl PR_SET_SECUREBITS", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(secbitNoSetuidFixup))
+	}
+	if e.groups {
+		p.Call(what+": setgroups", unix.SYS_SETGROUPS, agent.Int(0), agent.Int(0)).MayFail()
 	}
 	p.Call(what, unix.SYS_SETRESGID, agent.Int(s.GID), agent.Int(s.GID), agent.Int(s.GID))
 	p.Call(what, unix.SYS_SETRESUID, agent.Int(s.UID), agent.Int(s.UID), agent.Int(s.UID))

@@ -26,7 +26,7 @@ import (
 func small() *topology.Graph {
 	for seed := uint64(0); ; seed++ {
 		g := random(seed, topologytest.Options{Namespaces: 14, Tasks: true})
-		p, err := restore.NewPlan(g, restore.PlanOptions{Privileged: os.Geteuid() == 0})
+		p, err := restore.NewPlan(g, options())
 		if err != nil || len(p.Holders) == 2 && len(p.Keep) > 2 {
 			return g
 		}

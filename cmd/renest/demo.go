@@ -62,7 +62,7 @@ func (d *demo) run() error {
 	if err != nil {
 		return err
 	}
-	plan, err := restore.NewPlan(before, restore.PlanOptions{Privileged: host.Privileged})
+	plan, err := restore.NewPlan(before, host.PlanOptions())
 	if err != nil {
 		return err
 	}
