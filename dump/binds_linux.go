@@ -19,7 +19,7 @@ type unopened struct {
 // caller's own mount namespace waits until the end: what is mounted there pins
 // namespaces of the tree, and is no reason to take others into it.
 func (r *reader) binds(t nsfs.Task, n *node) {
-	if n == nil || r.d.opts.NoBinds || r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) {
+	if n == nil || r.d.opts.NoBinds || r.d.root != 0 && n.external || !r.d.reg.claimBinds(n) || n.mounts.BindsNone() {
 		return
 	}
 	n.partly = member{t.PID(), t.TID()}
@@ -39,7 +39,7 @@ func (r *reader) allBinds(t nsfs.Task, n *node) error {
 	}
 	pins, unopened := len(r.pins), len(r.unopened)
 	shown, err := r.someBinds(t, n)
-	if err == nil && shown+1 < n.mounts { // the one below all others is shown to none
+	if err == nil && shown+1 < n.mounts.Mounts { // the one below all others is shown to none
 		err = errPartly
 	}
 	if err != nil {
@@ -76,7 +76,7 @@ func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
 	if r.agent {
 		w.task, w.from = member{}, mnt
 	}
-	if n = r.d.byNS(ns, w); n == nil || n.ref != b.Ref {
+	if n = r.d.byNS(ns, 0, w); n == nil || n.ref != b.Ref {
 		r.unopened = append(r.unopened, unopened{b, mnt})
 		return
 	}

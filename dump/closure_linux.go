@@ -9,8 +9,9 @@ import (
 )
 
 // byLink returns the node that a task's link leads to, and describes it if no one
-// has yet. The node stays unknown where the task vanished meanwhile.
-func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
+// has yet. The node stays unknown where the task vanished meanwhile. What was
+// opened is left to h.
+func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref, h *held) *node {
 	n, mine := d.reg.get(ref)
 	if !mine {
 		return n
@@ -21,21 +22,66 @@ func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
 		d.reg.done(n, d.refused(n, err))
 		return n
 	}
-	defer ns.Close()
+	defer h.close(ns, ref.Type)
 	return d.described(n, ns, w)
 }
+
+// held is the user namespace that was opened last. While it is open, those that it
+// owns are asked for their owner in half the time: the kernel keeps no inode of a
+// namespace that nobody has open (nsfs_evict, fs/nsfs.c). Its zero value and nil
+// hold none.
+type held struct{ ns *nsfs.NS }
+
+func (h *held) close(ns *nsfs.NS, t nsfs.Type) {
+	if h != nil && t == nsfs.User {
+		ns, h.ns = h.ns, ns
+	}
+	if ns != nil {
+		_ = ns.Close()
+	}
+}
+
+// release closes what is held.
+func (h *held) release() { h.close(nil, nsfs.User) }
 
 // described describes n, which the caller has claimed and thinks to have open as
 // ns. Where the task has moved to another namespace, it returns that one's.
 func (d *dumper) described(n *node, ns *nsfs.NS, w way) *node {
-	if ino, err := ns.Ino(); err != nil || ino != n.ref.Ino {
+	h, err := d.identify(ns, n.ref.Type)
+	if err != nil || h.Ref() != n.ref {
 		d.reg.done(n, false)
-		return d.byNS(ns, w)
+		if err != nil {
+			return nil
+		}
+		return d.byHandle(ns, h, w)
 	}
-	n.way = w
+	n.way, n.id = w, h.ID
 	d.describe(n, ns)
 	d.reg.done(n, true)
 	return n
+}
+
+// identify asks an open namespace for its number and, where the kernel has them,
+// its id: with that by one system call. Its type it is asked for where t is zero.
+func (d *dumper) identify(ns *nsfs.NS, t nsfs.Type) (nsfs.Handle, error) {
+	h := nsfs.Handle{Type: t}
+	var err error
+	if d.ids {
+		if h, err := ns.Handle(); err == nil {
+			return h, nil
+		}
+		if h.ID, err = ns.ID(); err != nil {
+			return h, err
+		}
+	}
+	if t == 0 {
+		if h.Type, err = ns.Type(); err != nil {
+			return h, err
+		}
+	}
+	ino, err := ns.Ino()
+	h.Ino = uint32(ino)
+	return h, err
 }
 
 // refused notes that a namespace is there and may not be opened, and reports
@@ -48,23 +94,23 @@ func (d *dumper) refused(n *node, err error) bool {
 	return true
 }
 
-// byNS returns the node of an open namespace.
-func (d *dumper) byNS(ns *nsfs.NS, w way) *node {
-	ref, err := ns.Ref()
+// byNS returns the node of an open namespace, whose type may be unknown.
+func (d *dumper) byNS(ns *nsfs.NS, t nsfs.Type, w way) *node {
+	h, err := d.identify(ns, t)
 	if err != nil {
 		return nil
 	}
-	return d.byRef(ns, ref, w)
+	return d.byHandle(ns, h, w)
 }
 
-// byRef is byNS where the reference is known already.
-func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
-	n, mine := d.reg.get(ref)
-	if !mine && n.known.Load() && !d.same(n, ns) {
+// byHandle is byNS where it is known already who the namespace is.
+func (d *dumper) byHandle(ns *nsfs.NS, h nsfs.Handle, w way) *node {
+	n, mine := d.reg.get(h.Ref())
+	if !mine && n.known.Load() && !d.same(n, ns, h.ID) {
 		n, mine = d.reg.replace(n), true
 	}
 	if mine {
-		n.way = w
+		n.way, n.id = w, h.ID
 		d.describe(n, ns)
 		d.reg.done(n, true)
 	}
@@ -74,13 +120,12 @@ func (d *dumper) byRef(ns *nsfs.NS, ref nsfs.Ref, w way) *node {
 // same reports whether an open namespace with n's number is n: its id tells, from
 // Linux 6.18. Before, one that has the same owner, parent and creator is n to all
 // intents: nothing that is said of n is wrong of it.
-func (d *dumper) same(n *node, ns *nsfs.NS) bool {
+func (d *dumper) same(n *node, ns *nsfs.NS, id nsfs.ID) bool {
 	if n.held {
 		return true
 	}
 	if d.ids {
-		id, err := ns.ID()
-		return err == nil && id == n.id
+		return id == n.id
 	}
 	if !sameEdge(n.owner, ns.Owner) {
 		return false
@@ -105,14 +150,12 @@ func sameEdge(n *node, open func() (*nsfs.NS, error)) bool {
 	return err == nil && n != nil && ino == n.ref.Ino
 }
 
-// describe asks an open namespace for its id and its edges, and goes on with
-// those that are new, up to where the caller sees no further. The kernel nests
-// 33 levels deep, which bounds the recursion.
+// describe asks an open namespace for its edges, and goes on with those that are
+// new, up to where the caller sees no further. The kernel nests 33 levels deep,
+// which bounds the recursion.
 func (d *dumper) describe(n *node, ns *nsfs.NS) {
-	if d.ids {
-		n.id, _ = ns.ID()
-	}
-	n.owner, n.ownerErr = d.edge(nsfs.User, ns.Owner, way{kind: byOwner, from: n})
+	up, err := ns.Owner()
+	n.owner, n.ownerErr = d.edge(up, err, nsfs.User, way{kind: byOwner, from: n})
 	switch n.ref.Type {
 	case nsfs.User:
 		n.parent = n.owner
@@ -120,24 +163,24 @@ func (d *dumper) describe(n *node, ns *nsfs.NS) {
 	case nsfs.Mnt:
 		n.mounts, _ = ns.Mounts()
 	case nsfs.PID:
-		n.parent, n.parentErr = d.edge(n.ref.Type, ns.Parent, way{kind: byParent, from: n})
+		up, err = ns.Parent()
+		n.parent, n.parentErr = d.edge(up, err, nsfs.PID, way{kind: byParent, from: n})
 		d.askInit(n, ns)
 	}
 }
 
-// edge follows an edge. An error is for settle to note, unless the namespace turns
-// out to be external.
-func (d *dumper) edge(t nsfs.Type, open func() (*nsfs.NS, error), w way) (*node, error) {
-	up, err := open()
+// edge follows an edge to what was opened there. An error is for settle to note,
+// unless the namespace turns out to be external.
+func (d *dumper) edge(up *nsfs.NS, err error, t nsfs.Type, w way) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer up.Close()
-	ino, err := up.Ino()
+	h, err := d.identify(up, t)
 	if err != nil {
 		return nil, err
 	}
-	return d.byRef(up, nsfs.Ref{Type: t, Ino: ino}, w), nil
+	return d.byHandle(up, h, w), nil
 }
 
 // reopen opens a namespace again that was found earlier, and makes sure that it
@@ -189,7 +232,7 @@ func (d *dumper) openSame(n *node, w way) (*nsfs.NS, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ref, err := ns.Ref(); err != nil || ref != n.ref || !d.same(n, ns) {
+	if h, err := d.identify(ns, 0); err != nil || h.Ref() != n.ref || !d.same(n, ns, h.ID) {
 		_ = ns.Close()
 		return nil, &nsfs.Error{Op: "open", Object: n.ref.String(), Kind: nsfs.ErrGone, Errno: esrch}
 	}

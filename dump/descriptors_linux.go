@@ -39,7 +39,7 @@ func (r *reader) descriptor(t nsfs.Task, fd int, ref nsfs.Ref) {
 		ns, err := t.OpenFD(fd)
 		switch {
 		case err == nil && n == nil:
-			n = r.d.byNS(ns, w)
+			n = r.d.byNS(ns, 0, w)
 		case err == nil:
 			n = r.d.described(n, ns, w)
 		default:

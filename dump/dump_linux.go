@@ -168,7 +168,7 @@ func (d *dumper) readOwn() error {
 		if err != nil {
 			return fmt.Errorf("dump: %w", err)
 		}
-		if n := d.byLink(d.self, l, ref); l < nsfs.PIDForChildren {
+		if n := d.byLink(d.self, l, ref, nil); l < nsfs.PIDForChildren {
 			d.own[l] = n
 		}
 	}

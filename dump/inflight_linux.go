@@ -40,13 +40,13 @@ func (r *reader) flight(s nsfs.Socket, home *node, p topology.Pin, depth int) (i
 	p.Kind = topology.PinInFlight
 	w := way{kind: byFlight, task: member{p.PID, max(p.PID, p.TID)}, fd: p.FD}
 	namespace := func(ns *nsfs.NS) {
-		if n := r.d.byNS(ns, w); n != nil {
+		if n := r.d.byNS(ns, 0, w); n != nil {
 			r.pins = append(r.pins, pin{node: n, Pin: p, sure: true})
 		}
 	}
 	return s.InFlight(r.d.dev, namespace, func(inner nsfs.Socket) {
 		if ns, err := inner.Net(); err == nil {
-			if n := r.d.byNet(ns, w); n != nil && n != home {
+			if n := r.d.byNS(ns, nsfs.Net, w); n != nil && n != home {
 				r.pins = append(r.pins, pin{node: n, Pin: p, passive: true, sure: true})
 			}
 			_ = ns.Close()

@@ -95,7 +95,7 @@ func (d *dumper) listed(q nsfs.Query, found map[nsfs.ID]bool) ([]*node, error) {
 		if err != nil {
 			continue // gone
 		}
-		n := d.byNS(ns, way{kind: byID, from: &node{id: id}})
+		n := d.byNS(ns, 0, way{kind: byID, from: &node{id: id}})
 		_ = ns.Close()
 		if n != nil {
 			d.listedNodes = append(d.listedNodes, n)

@@ -35,6 +35,9 @@ func (d *dumper) scanMounts() error {
 // scanMount reads what it can of one mount namespace, and notes what it cannot.
 func (d *dumper) scanMount(n *node) error {
 	n.bindsBy = true
+	if n.mounts.BindsNone() {
+		return nil
+	}
 	r := &reader{d: d}
 	defer func() {
 		d.pins = append(d.pins, r.pins...)

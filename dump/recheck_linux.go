@@ -78,6 +78,7 @@ func (d *dumper) dropStale() (again []int, mounts bool) {
 	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool {
 		return p.PID != 0 && bad[p.PID] || gone(p.node) || gone(p.mnt)
 	})
+	d.unopened = slices.DeleteFunc(d.unopened, func(u unopened) bool { return gone(u.mnt) })
 	d.forgetBinds(reread)
 	d.listedNodes = slices.DeleteFunc(d.listedNodes, gone)
 	for pid := range bad {
@@ -171,5 +172,5 @@ func (d *dumper) leadsTo(t nsfs.Task, l nsfs.Link, n *node) bool {
 	}
 	defer ns.Close()
 	ino, err := ns.Ino()
-	return err == nil && ino == n.ref.Ino && d.same(n, ns)
+	return err == nil && ino == n.ref.Ino && d.same(n, ns, 0)
 }

@@ -82,7 +82,7 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 	switch {
 	case err == nil:
 		defer ns.Close()
-		return r.d.byNet(ns, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
+		return r.d.byNS(ns, nsfs.Net, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
 	case errors.Is(err, nsfs.ErrDenied):
 		if cookie, err := s.Cookie(); err == nil {
 			r.sockets = append(r.sockets, unknownSocket{p, cookie, home})
@@ -119,15 +119,6 @@ func (r *reader) closePIDFD() {
 		_ = r.pidfd.Close()
 	}
 	r.pidfd, r.noPIDFD = nil, false
-}
-
-// byNet returns the node of an open net namespace.
-func (d *dumper) byNet(ns *nsfs.NS, w way) *node {
-	ino, err := ns.Ino()
-	if err != nil {
-		return nil
-	}
-	return d.byRef(ns, nsfs.Ref{Type: nsfs.Net, Ino: ino}, w)
 }
 
 // openSocket opens the net namespace of a task's socket again.

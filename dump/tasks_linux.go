@@ -39,8 +39,9 @@ type reader struct {
 	pins   []pin
 	unborn []*node // pid namespaces whose link says that they have no init yet
 	lost   int     // tasks that had ended
-	fresh  bool    // there was one that was not there at the last look
-	tables []int   // threads of the task at hand that have a descriptor table each
+	user   held
+	fresh  bool  // there was one that was not there at the last look
+	tables []int // threads of the task at hand that have a descriptor table each
 
 	pidfd   *os.File // of the task whose descriptors are read
 	noPIDFD bool
@@ -211,6 +212,7 @@ func (r *reader) thread(t nsfs.Task, leader *task) {
 
 // links follows the links of a task, and reports whether it is still there.
 func (r *reader) links(t nsfs.Task, rec *task) bool {
+	defer r.user.release()
 	t.Refs(&r.refs)
 	for i := range r.refs {
 		l, err := nsfs.Link(i), r.refs[i].Err
@@ -249,14 +251,14 @@ func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
 	if last.ref == ref && last.node != nil && (!r.d.sure || last.node.held) {
 		return last.node
 	}
-	n := r.d.byLink(t, l, ref)
+	n := r.d.byLink(t, l, ref, &r.user)
 	if r.d.sure && !n.held && n.known.Load() && !r.d.leadsTo(t, l, n) {
 		ns, err := t.Open(l)
 		if err != nil {
 			return nil
 		}
 		defer ns.Close()
-		return r.d.byNS(ns, way{kind: byLink, task: member{t.PID(), t.TID()}, link: l})
+		return r.d.byNS(ns, l.Type(), way{kind: byLink, task: member{t.PID(), t.TID()}, link: l})
 	}
 	if n.known.Load() {
 		last.ref, last.node = ref, n
@@ -279,7 +281,7 @@ func (r *reader) unbornOf(t nsfs.Task, rec *task) *node {
 		return nil // the task is gone
 	}
 	defer ns.Close()
-	n := r.d.byNS(ns, way{kind: byPIDFD, task: member{t.PID(), t.TID()}, link: nsfs.PIDForChildren})
+	n := r.d.byNS(ns, nsfs.PID, way{kind: byPIDFD, task: member{t.PID(), t.TID()}, link: nsfs.PIDForChildren})
 	if n != nil {
 		r.unborn = append(r.unborn, n)
 	}

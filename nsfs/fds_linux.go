@@ -10,7 +10,6 @@ import (
 // namespace is known whatever path it was opened by.
 type Dev struct {
 	major, minor uint32
-	counts       bool // the size of /proc/PID/fd is the number of descriptors (Linux 6.2)
 }
 
 const fdDir = cstr("fd\x00")
@@ -33,10 +32,7 @@ func (p *Proc) NSDev() (Dev, error) {
 	if err := statx(self.fd, linkPaths[InMnt].ptr(), unix.STATX_INO, &st); err != nil {
 		return Dev{}, wrap("stat", self.path(linkPaths[InMnt]), err, fileKind)
 	}
-	dev := Dev{major: st.Dev_major, minor: st.Dev_minor}
-	err = statx(self.fd, fdDir.ptr(), unix.STATX_SIZE, &st)
-	dev.counts = err == nil && st.Size > 0 // it has at least that of p
-	return dev, nil
+	return Dev{major: st.Dev_major, minor: st.Dev_minor}, nil
 }
 
 // FDs calls namespace with each of the task's descriptors that is a namespace,
@@ -50,18 +46,19 @@ func (p *Proc) NSDev() (Dev, error) {
 // Each is looked at with statx(2) and not by its link's text: a descriptor
 // opened through a bind mount is shown as the path of that (d_path, fs/d_path.c).
 func (t Task) FDs(dev Dev, buf []int, namespace func(fd int, r Ref), socket func(fd int, ino uint64)) ([]int, error) {
-	var st unix.Statx_t
-	if dev.counts && statx(t.fd, fdDir.ptr(), unix.STATX_SIZE, &st) == nil && st.Size == 0 {
-		return buf, nil
+	dir, err := openProcfs(t.fd, fdDir.ptr(), unix.O_RDONLY|unix.O_DIRECTORY)
+	if err == nil {
+		defer closeFD(dir)
+		buf, err = numbers(dir, buf[:0])
 	}
-	buf, err := appendNumbers(t.fd, fdDir, buf[:0])
 	if err != nil {
 		return buf, wrap("list", t.path(fdDir), err, fileKind)
 	}
-	var b [32]byte
+	var st unix.Statx_t
+	var b [24]byte
 	for _, fd := range buf {
-		path := append(strconv.AppendInt(append(b[:0], "fd/"...), int64(fd), 10), 0)
-		if statx(t.fd, &path[0], unix.STATX_INO, &st) != nil {
+		path := append(strconv.AppendInt(b[:0], int64(fd), 10), 0)
+		if statx(dir, &path[0], unix.STATX_INO, &st) != nil {
 			continue // closed in the meantime
 		}
 		if st.Dev_major != dev.major || st.Dev_minor != dev.minor {
@@ -75,7 +72,7 @@ func (t Task) FDs(dev Dev, buf []int, namespace func(fd int, r Ref), socket func
 		}
 		r := Ref{Ino: st.Ino}
 		var link [64]byte
-		if n, err := readlinkat(t.fd, &path[0], link[:]); err == nil {
+		if n, err := readlinkat(dir, &path[0], link[:]); err == nil {
 			if named, ok := parseRef(link[:n]); ok && named.Ino == r.Ino {
 				r = named
 			}

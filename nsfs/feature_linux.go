@@ -60,6 +60,21 @@ func HavePIDTranslation(p *Proc) error {
 	})
 }
 
+// HaveMountList asks for listmount(2) of a given mount namespace (Linux 6.11) and
+// what that is given by (6.12).
+func HaveMountList(p *Proc) error {
+	return probe(p, InMnt, func(ns *NS) error {
+		m, err := ns.Mounts()
+		if err != nil {
+			return err
+		}
+		if _, err := listmount(m.ID, 0, make([]uint64, 1)); err != nil {
+			return wrap("probe", "listmount(2)", err, ioctlKind)
+		}
+		return nil
+	})
+}
+
 // HavePIDFDNamespaces asks for PIDFD_GET_*_NAMESPACE (Linux 6.11).
 func HavePIDFDNamespaces(p *Proc) error {
 	self, err := p.Self()

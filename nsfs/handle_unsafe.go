@@ -21,7 +21,7 @@ type rawHandle struct {
 func handleAt(dirfd int, path cstr) (Handle, error) {
 	var mount int32
 	h := rawHandle{bytes: handleSize}
-	_, _, errno := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(dirfd), uintptr(unsafe.Pointer(path.ptr())),
+	_, _, errno := unix.RawSyscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(dirfd), uintptr(unsafe.Pointer(path.ptr())),
 		uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&mount)), unix.AT_SYMLINK_FOLLOW|unix.AT_EMPTY_PATH, 0)
 	if errno != 0 {
 		return Handle{}, errno

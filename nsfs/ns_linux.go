@@ -58,8 +58,8 @@ func (ns *NS) FD() int { return ns.fd }
 func (ns *NS) Close() error {
 	fd := ns.fd
 	ns.fd = -1
-	if err := unix.Close(fd); err != nil {
-		return wrap("close", "fd "+strconv.Itoa(fd), err, ioctlKind)
+	if _, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0); errno != 0 {
+		return wrap("close", "fd "+strconv.Itoa(fd), errno, ioctlKind)
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (ns *NS) Close() error {
 // Type asks for the type (NS_GET_NSTYPE, Linux 4.11). Any other file answers
 // [ErrNotSupported].
 func (ns *NS) Type() (Type, error) {
-	r, err := unix.IoctlRetInt(ns.fd, unix.NS_GET_NSTYPE)
+	r, err := ioctlArg(ns.fd, unix.NS_GET_NSTYPE, 0)
 	if err != nil {
 		return 0, wrap("type of", "fd "+strconv.Itoa(ns.fd), err, ioctlKind)
 	}
@@ -114,13 +114,12 @@ func (ns *NS) ID() (ID, error) {
 	return ID(id), nil
 }
 
-// Mounts asks how many mounts a mount namespace has (NS_MNT_GET_INFO, Linux 6.12;
-// [ErrNotSupported] before). The one that the others are mounted on, which no task
-// sees, may be among them. It needs no privilege.
-func (ns *NS) Mounts() (int, error) {
+// Mounts asks for the id and the number of mounts of a mount namespace
+// (NS_MNT_GET_INFO, Linux 6.12; [ErrNotSupported] before). It needs no privilege.
+func (ns *NS) Mounts() (MountNS, error) {
 	info, err := ioctlMntInfo(ns.fd)
 	if err != nil {
-		return 0, wrap("count mounts of", ns.String(), err, ioctlKind)
+		return MountNS{}, wrap("count mounts of", ns.String(), err, ioctlKind)
 	}
-	return int(info.mounts), nil
+	return MountNS{ID: info.id, Mounts: int(info.mounts)}, nil
 }

@@ -363,6 +363,7 @@ func TestFeatures(t *testing.T) {
 		{"pid translation", HavePIDTranslation(p)},
 		{"pidfd namespaces", HavePIDFDNamespaces(p)},
 		{"time namespaces", HaveTime(p)},
+		{"mount list", HaveMountList(p)},
 	} {
 		if f.have != nil && !errors.Is(f.have, ErrNotSupported) {
 			t.Errorf("%s: inconclusive: %v", f.name, f.have)

@@ -164,7 +164,7 @@ func (p *Proc) Self() (Task, error) { return p.Task(os.Getpid()) }
 func (p *Proc) Task(pid int) (Task, error) {
 	var b [24]byte
 	path := append(strconv.AppendInt(b[:0], int64(pid), 10), 0)
-	fd, err := openatPtr(p.fd, &path[0], unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	fd, err := openProcfs(p.fd, &path[0], unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return Task{}, wrap("open", "/proc/"+strconv.Itoa(pid), err, fileKind)
 	}

@@ -25,11 +25,11 @@ func readWhole(dirfd int, path cstr, buf []byte) ([]byte, error) {
 }
 
 func readUpTo(dirfd int, path cstr, buf []byte, whole bool) ([]byte, error) {
-	fd, err := openat(dirfd, path, unix.O_RDONLY|unix.O_NOFOLLOW)
+	fd, err := openProcfs(dirfd, path.ptr(), unix.O_RDONLY|unix.O_NOFOLLOW)
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	if cap(buf) == 0 {
 		buf = make([]byte, 0, 4096)
 	}
@@ -41,7 +41,7 @@ func readUpTo(dirfd int, path cstr, buf []byte, whole bool) ([]byte, error) {
 			}
 			buf = slices.Grow(buf, 4096)
 		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		n, err := read(fd, buf[len(buf):cap(buf)])
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -60,27 +60,32 @@ func readUpTo(dirfd int, path cstr, buf []byte, whole bool) ([]byte, error) {
 // appendNumbers appends the entries of a directory whose names are numbers, in
 // ascending order.
 func appendNumbers(dirfd int, path cstr, buf []int) ([]int, error) {
-	fd, err := openat(dirfd, path, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := openProcfs(dirfd, path.ptr(), unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return buf, err
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
+	return numbers(fd, buf)
+}
+
+// numbers is appendNumbers of an open directory.
+func numbers(fd int, buf []int) ([]int, error) {
 	start := len(buf)
 	var b [8192]byte
 	for {
-		n, err := unix.Getdents(fd, b[:])
+		got, err := getdents(fd, b[:])
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return buf[:start], err
-		case n == 0:
+		case got == 0:
 			if !slices.IsSorted(buf[start:]) {
 				slices.Sort(buf[start:])
 			}
 			return buf, nil
 		}
-		buf = appendDirents(b[:n], buf)
+		buf = appendDirents(b[:got], buf)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // it: else, and above the initial one, [ErrOutOfSight] (ns_get_owner,
 // kernel/user_namespace.c).
 func (ns *NS) Owner() (*NS, error) {
-	fd, err := unix.IoctlRetInt(ns.fd, unix.NS_GET_USERNS)
+	fd, err := ioctlArg(ns.fd, unix.NS_GET_USERNS, 0)
 	if err != nil {
 		return nil, wrap("owner of", ns.String(), err, ioctlKind)
 	}
@@ -22,7 +22,7 @@ func (ns *NS) Owner() (*NS, error) {
 // kernel/pid_namespace.c). A parent that no task, descriptor or mount uses any
 // more is alive as long as its child is, and becomes active by this call.
 func (ns *NS) Parent() (*NS, error) {
-	fd, err := unix.IoctlRetInt(ns.fd, unix.NS_GET_PARENT)
+	fd, err := ioctlArg(ns.fd, unix.NS_GET_PARENT, 0)
 	if err != nil {
 		return nil, wrap("parent of", ns.String(), err, ioctlKind)
 	}
@@ -37,7 +37,7 @@ const OverflowID = 65534
 // Linux 4.11; EINVAL for other types). The answer is in the numbering of the
 // caller's own user namespace, and [OverflowID] where that has none for it.
 func (ns *NS) OwnerUID() (uint32, error) {
-	uid, err := unix.IoctlGetUint32(ns.fd, unix.NS_GET_OWNER_UID)
+	uid, err := ioctlU32(ns.fd, unix.NS_GET_OWNER_UID)
 	if err != nil {
 		return 0, wrap("owner uid of", ns.String(), err, ioctlKind)
 	}

@@ -19,14 +19,25 @@ func (s cstr) ptr() *byte {
 	return unsafe.StringData(string(s))
 }
 
-// openat is openat(2), close on exec, retried after a signal.
+// openat is openat(2), close on exec, retried after a signal. It may sleep, on the
+// way to a remote file system for one.
 func openat(dirfd int, path cstr, flags int) (int, error) {
-	return openatPtr(dirfd, path.ptr(), flags)
+	for {
+		fd, err := unix.Openat(dirfd, string(path[:len(path)-1]), flags|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
 }
 
-func openatPtr(dirfd int, path *byte, flags int) (int, error) {
+// What follows goes to the kernel without a word to the scheduler, which is up to
+// a third of the time of such short calls: they sleep for nothing, as long as they
+// are asked of procfs and nsfs alone.
+
+// openProcfs is openat of what procfs itself makes: no link to a file elsewhere.
+func openProcfs(dirfd int, path *byte, flags int) (int, error) {
 	for {
-		r, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
+		r, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
 			uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
 		switch errno {
 		case 0:
@@ -38,8 +49,28 @@ func openatPtr(dirfd int, path *byte, flags int) (int, error) {
 	}
 }
 
-// readlinkat is readlinkat(2). On procfs it takes no lock for long, so it goes
-// without a word to the scheduler, which is a third of its time.
+// closeFD is close(2), of what was opened to be read.
+func closeFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+
+// read is read(2).
+func read(fd int, buf []byte) (int, error) {
+	return bytesInto(unix.SYS_READ, fd, buf)
+}
+
+// getdents is getdents64(2).
+func getdents(fd int, buf []byte) (int, error) {
+	return bytesInto(unix.SYS_GETDENTS64, fd, buf)
+}
+
+func bytesInto(call uintptr, fd int, buf []byte) (int, error) {
+	r, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(r), nil
+}
+
+// readlinkat is readlinkat(2).
 func readlinkat(dirfd int, path *byte, buf []byte) (int, error) {
 	r, _, errno := unix.RawSyscall6(unix.SYS_READLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)), 0, 0)

@@ -27,7 +27,7 @@ func (t Task) TID() int { return t.tid }
 func (t Task) FD() int { return t.fd }
 
 // Close closes the directory.
-func (t Task) Close() { _ = unix.Close(t.fd) } // O_PATH: nothing can fail
+func (t Task) Close() { closeFD(t.fd) }
 
 func (t Task) path(name cstr) string {
 	p := "/proc/" + strconv.Itoa(t.pid)
@@ -66,9 +66,9 @@ type Refs [NumLinks]struct {
 // Refs reads all ten links, in half the time of ten calls of Ref.
 func (t Task) Refs(refs *Refs) {
 	*refs = Refs{}
-	dir, err := openat(t.fd, "ns\x00", unix.O_PATH|unix.O_DIRECTORY)
+	dir, err := openProcfs(t.fd, cstr("ns\x00").ptr(), unix.O_PATH|unix.O_DIRECTORY)
 	if err == nil {
-		defer unix.Close(dir)
+		defer closeFD(dir)
 	}
 	var b [64]byte
 	for l := range refs {
@@ -103,7 +103,7 @@ func (t Task) Handle(l Link) (Handle, error) {
 
 // Open opens the namespace a link leads to, with the errors of Ref.
 func (t Task) Open(l Link) (*NS, error) {
-	fd, err := openat(t.fd, linkPaths[l], unix.O_RDONLY)
+	fd, err := openProcfs(t.fd, linkPaths[l].ptr(), unix.O_RDONLY)
 	if err != nil {
 		return nil, wrap("open", t.path(linkPaths[l]), err, fileKind)
 	}
@@ -191,7 +191,7 @@ func (t Task) Threads(buf []int) ([]int, error) {
 // Thread opens one of the process's threads.
 func (t Task) Thread(tid int) (Task, error) {
 	path := cstr("task/" + strconv.Itoa(tid) + "\x00")
-	fd, err := openat(t.fd, path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	fd, err := openProcfs(t.fd, path.ptr(), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if err != nil {
 		return Task{}, wrap("open", t.path(path), err, fileKind)
 	}
