@@ -8,26 +8,39 @@ import (
 	"unicode/utf8"
 )
 
-// parts returns what is said of a namespace on its line: its name, its state,
-// the edge along which it is not drawn, what it holds and who lives there.
-func (p *picture) parts(n *Namespace, ids bool) []part {
-	l := line{}
-	l.add(styleOf(n), n.Name())
-	if ids && n.ID != 0 {
-		l.add(faint, fmt.Sprintf(":%d", n.ID))
-	}
+// parts returns what is said of a namespace on its line.
+func (p *picture) parts(n *Namespace, ids bool) line {
+	l := heading(n, ids)
 	if n.External {
-		l.add(faint, "external")
 		return l
-	}
-	if n.State != Active {
-		l.add(alarming(n.State), n.State.String())
 	}
 	if relation := p.relation(n); relation != "" {
 		l.add(faint, relation)
 	}
 	l.holds(n)
-	if tasks := p.members.texts(n); len(tasks) > 0 {
+	return append(l, p.tenants(n)...)
+}
+
+// heading returns the name of a namespace and its state.
+func heading(n *Namespace, ids bool) line {
+	var l line
+	l.add(styleOf(n), n.Name())
+	if ids && n.ID != 0 {
+		l.add(faint, fmt.Sprintf(":%d", n.ID))
+	}
+	switch {
+	case n.External:
+		l.add(faint, "external")
+	case n.State != Active:
+		l.add(alarming(n.State), n.State.String())
+	}
+	return l
+}
+
+// tenants returns who lives in a namespace.
+func (p *picture) tenants(n *Namespace) line {
+	var l line
+	if tasks := p.members.texts(n); len(tasks) > 0 && !n.External {
 		l = append(l, part{style: plain, items: tasks, separator: ", "})
 	} else if p.members.hole(n) {
 		l.add(notable, "no task")

@@ -20,13 +20,13 @@ func (p *picture) marks() [][2]string {
 		there      bool
 		name, says string
 	}{
-		{text[externalMark], "external", "the host's: a dump does not own it, a restore takes the caller's own"},
-		{hole, "no task", "kept alive by something else than tasks: renest why NS says by what"},
-		{state[Hidden], Hidden.String(), "alive, but listed by nobody: reached through an edge"},
-		{state[Dead], Dead.String(), "its init is gone: no process can be made in it again"},
+		{text[externalMark], "external", "the host's: a restore takes the caller's own instead"},
+		{hole, "no task", "no task is in it: renest why NS says what keeps it"},
+		{state[Hidden], Hidden.String(), "alive, but listed by nobody: seen through an edge"},
+		{state[Dead], Dead.String(), "its init is gone, nothing can run in it again"},
 		{state[Unborn], Unborn.String(), "its init is yet to come"},
-		{text[outOfSightMark], "out of sight", "an edge leads there, but whoever looked may not follow it"},
-		{text[foldMark], "… more like this", "the same shape, with other names and numbers: --all draws each"},
+		{text[outOfSightMark], "out of sight", "there is one, but whoever looked may not see it"},
+		{text[foldMark], "… more like this", "of the same shape: --all draws each"},
 	} {
 		if m.there {
 			out = append(out, [2]string{m.name, m.says})

@@ -154,6 +154,8 @@ func TestImages(t *testing.T) {
 		"show-empty-stdin":     {args: "show -", want: 1},
 		"tree":                 {args: "tree nstree.img"},
 		"tree-parent":          {args: "tree nstree.img --by parent"},
+		"tree-dot":             {args: "tree nstree.img --format dot"},
+		"tree-mermaid":         {args: "tree nstree.img --format mermaid --by parent"},
 		"tree-color":           {args: "tree nstree.img --color always --ids"},
 		"tree-by-parent-glued": {args: "tree --by=parent nstree.img"},
 		"diff-same":            {args: "diff nstree.img again.img"},

@@ -15,9 +15,10 @@ func treeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "tree",
 		Usage:     "draw who owns or bears whom, on this host or in an image",
-		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent] [--all]",
+		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent] [--all] [--format text|dot|mermaid]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "by", Usage: "hang each namespace below its `EDGE`: owner or parent", Value: new(byValue)},
+			&cli.GenericFlag{Name: "format", Usage: "draw as `FORMAT`: text, dot (for Graphviz) or mermaid", Value: new(formatValue)},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "draw each of many that are alike"},
 			&cli.BoolFlag{Name: "ids", Usage: "add the ids of namespaces, as in :42"},
 			colorFlag(),
@@ -40,10 +41,40 @@ func runTree(c *cli.Context) error {
 	if c.Bool("all") {
 		o.Fold = -1
 	}
-	if err := topology.WriteTree(c.App.Writer, g, o); err != nil {
-		return err
+	switch *c.Generic("format").(*formatValue) {
+	case "dot":
+		err = topology.WriteDOT(c.App.Writer, g, o)
+	case "mermaid":
+		err = topology.WriteMermaid(c.App.Writer, g, o)
+	default:
+		if err := topology.WriteTree(c.App.Writer, g, o); err != nil {
+			return err
+		}
+		return writeMissing(c.App.Writer, g, 3)
 	}
-	return writeMissing(c.App.Writer, g, 3)
+	if !g.Header.Complete {
+		warn(c, "the picture is incomplete, %d things could not be seen: --format text names them", len(g.Header.Missing))
+	}
+	return err
+}
+
+// formatValue is a flag's form of picture.
+type formatValue string
+
+func (v *formatValue) Set(s string) error {
+	switch s {
+	case "text", "dot", "mermaid":
+		*v = formatValue(s)
+		return nil
+	}
+	return errors.New("none of text, dot and mermaid")
+}
+
+func (v *formatValue) String() string {
+	if v == nil || *v == "" {
+		return "text"
+	}
+	return string(*v)
 }
 
 // treeOptions says how a command with colorFlag draws.

@@ -26,6 +26,7 @@ func TestUsage(t *testing.T) {
 
 		"tree two":    {"tree nstree.img other.img", `"other.img"`},
 		"tree by age": {"tree --by age nstree.img", "age"},
+		"tree format": {"tree --format png nstree.img", "png"},
 		"tree color":  {"tree --color purple nstree.img", "purple"},
 
 		"list an argument":  {"list net", `"net"`},
