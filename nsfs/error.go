@@ -14,6 +14,9 @@ var (
 	// ErrNotSupported: this kernel does not have the interface.
 	ErrNotSupported = errors.New("not supported by this kernel")
 
+	// ErrNoNamespace: what was opened is something else.
+	ErrNoNamespace = errors.New("not a namespace")
+
 	// ErrOutOfSight: the namespace asked for lies outside the caller's own user
 	// or pid namespace, or there is none, as above the initial one. The kernel
 	// says EPERM to both.
@@ -38,7 +41,10 @@ type Error struct {
 // Error returns the operation, the object and the reason.
 func (e *Error) Error() string {
 	s := e.Op + " " + e.Object + ": "
-	if errors.Is(e.Kind, ErrNotSupported) || errors.Is(e.Kind, ErrOutOfSight) { // which the number alone does not say
+	switch { // what the number alone does not say
+	case errors.Is(e.Kind, ErrNoNamespace):
+		return s + e.Kind.Error()
+	case errors.Is(e.Kind, ErrNotSupported), errors.Is(e.Kind, ErrOutOfSight):
 		return s + e.Kind.Error() + " (" + e.Errno.Error() + ")"
 	}
 	return s + e.Errno.Error()

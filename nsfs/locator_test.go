@@ -182,7 +182,7 @@ func TestLocate(t *testing.T) {
 		"2147483647/uts":                ErrGone,
 		filepath.Join(t.TempDir(), "x"): ErrGone,
 		want.String():                   ErrNotSupported,
-		"/dev/null":                     ErrNotSupported,
+		"/dev/null":                     ErrNoNamespace,
 	} {
 		l, err := ParseLocator(s)
 		if err != nil {

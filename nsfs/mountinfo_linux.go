@@ -18,7 +18,7 @@ type Bind struct {
 // its mount namespace (proc_pid_mountinfo(5)), and returns how many mounts of any
 // kind it sees. Those outside the task's root directory are not shown to it, see
 // [Task.AtRoot] and [NS.Mounts]. It needs PTRACE_MODE_READ_FSCREDS, else
-// [ErrDenied]; EINVAL for a zombie.
+// [ErrDenied]; [ErrGone] for a zombie too.
 func (t Task) Binds(yield func(Bind)) (mounts int, err error) {
 	err = t.mountLines(func(line []byte) bool {
 		mounts++
@@ -34,6 +34,9 @@ func (t Task) Binds(yield func(Bind)) (mounts int, err error) {
 func (t Task) mountLines(yield func(line []byte) bool) error {
 	const path = cstr("mountinfo\x00")
 	fd, err := openat(t.fd, path, unix.O_RDONLY)
+	if errors.Is(err, unix.EINVAL) { // it has ended, or is a zombie (mounts_open_common, fs/proc_namespace.c)
+		err = unix.ESRCH
+	}
 	if err != nil {
 		return wrap("read", t.path(path), err, fileKind)
 	}
@@ -146,11 +149,11 @@ func (t Task) MountPoint(fstype string) (string, error) {
 
 // OpenBind opens the namespace that is mounted at a path in the task's mount
 // namespace, below its root directory, through no other kind of link.
-// [ErrNotSupported] if there is something else.
+// [ErrNoNamespace] if there is something else.
 func (t Task) OpenBind(path string) (*NS, error) {
 	root, err := openat(t.fd, "root\x00", unix.O_PATH|unix.O_DIRECTORY)
 	if err != nil {
-		return nil, wrap("open", t.path("root\x00"), err, fileKind)
+		return nil, t.linkError("open", "root\x00", err)
 	}
 	defer unix.Close(root)
 	fd, err := unix.Openat2(root, path, &unix.OpenHow{
@@ -160,10 +163,5 @@ func (t Task) OpenBind(path string) (*NS, error) {
 	if err != nil {
 		return nil, wrap("open", t.path("root\x00")+path, err, fileKind)
 	}
-	ns, err := Adopt(fd)
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, err
-	}
-	return ns, nil
+	return adoptOrClose(fd, t.path("root\x00")+path)
 }

@@ -1,6 +1,7 @@
 package nsfs
 
 import (
+	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -15,17 +16,32 @@ type NS struct {
 }
 
 // Adopt makes an NS of an open descriptor, which it owns from then on. It fails
-// with [ErrNotSupported], and closes nothing, where fd is no namespace.
-func Adopt(fd int) (*NS, error) {
+// with [ErrNoNamespace], and closes nothing, where fd is something else.
+func Adopt(fd int) (*NS, error) { return adopt(fd, "fd "+strconv.Itoa(fd)) }
+
+func adopt(fd int, object string) (*NS, error) {
 	ns := &NS{fd}
-	if _, err := ns.Type(); err != nil {
+	_, err := ns.Type()
+	if errors.Is(err, ErrNotSupported) {
+		err = &Error{Op: "open", Object: object, Kind: ErrNoNamespace, Errno: unix.ENOTTY}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return ns, nil
 }
 
+// adoptOrClose is adopt for a descriptor that was opened just now.
+func adoptOrClose(fd int, object string) (*NS, error) {
+	ns, err := adopt(fd, object)
+	if err != nil {
+		_ = unix.Close(fd)
+	}
+	return ns, err
+}
+
 // Open opens the namespace at path: a link in /proc/PID/ns, or a bind mount of
-// one. ErrNotSupported means that the path is something other than a namespace.
+// one. [ErrNoNamespace] if it is something else.
 // To open the namespaces of tasks, see [Task.Open], which does not trust a pid
 // to stay the same task's.
 func Open(path string) (*NS, error) {
@@ -33,12 +49,7 @@ func Open(path string) (*NS, error) {
 	if err != nil {
 		return nil, wrap("open", path, err, fileKind)
 	}
-	ns, err := Adopt(fd)
-	if err != nil {
-		_ = unix.Close(fd)
-		return nil, &Error{Op: "open", Object: path + ": not a namespace", Kind: ErrNotSupported, Errno: unix.ENOTTY}
-	}
-	return ns, nil
+	return adoptOrClose(fd, path)
 }
 
 // openPath opens for reading, and never blocks on a fifo in a namespace's place.

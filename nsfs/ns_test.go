@@ -281,8 +281,8 @@ func TestFDsAndBinds(t *testing.T) {
 	if diff := cmp.Diff([]Bind{{Ref: uts, Path: path}}, binds); diff != "" {
 		t.Errorf("Binds (-want +got):\n%s", diff)
 	}
-	if _, err := Open(dir); !errors.Is(err, ErrNotSupported) {
-		t.Errorf("Open of a directory: %v, want ErrNotSupported", err)
+	if _, err := Open(dir); !errors.Is(err, ErrNoNamespace) {
+		t.Errorf("Open of a directory: %v, want ErrNoNamespace", err)
 	}
 }
 

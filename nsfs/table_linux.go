@@ -27,7 +27,7 @@ func (t Task) AtRoot() (bool, error) {
 	var b [2]byte
 	n, err := readlinkat(t.fd, path.ptr(), b[:])
 	if err != nil {
-		return false, wrap("read link", t.path(path), err, fileKind)
+		return false, t.linkError("read link", path, err)
 	}
 	return n == 1 && b[0] == '/', nil
 }

@@ -48,13 +48,29 @@ func (t Task) Ref(l Link) (Ref, error) {
 	path := linkPaths[l]
 	n, err := readlinkat(t.fd, path.ptr(), b[:])
 	if err != nil {
-		return Ref{}, wrap("read link", t.path(path), err, fileKind)
+		return Ref{}, t.linkError("read link", path, err)
 	}
 	r, ok := parseRef(b[:n])
 	if !ok {
 		return Ref{}, &Error{Op: "read link", Object: t.path(path) + " -> " + string(b[:n]), Errno: unix.EINVAL}
 	}
 	return r, nil
+}
+
+// linkError is what following a link of the task failed with. The kernel says
+// EACCES also of a task that is gone (proc_ns_get_link, fs/proc/namespaces.c, and
+// proc_pid_get_link, fs/proc/base.c), which is [ErrGone].
+func (t Task) linkError(op string, path cstr, err error) error {
+	if errors.Is(err, unix.EACCES) && t.reaped() {
+		err = unix.ESRCH
+	}
+	return wrap(op, t.path(path), err, fileKind)
+}
+
+// reaped reports whether the task has ended, and no zombie is left of it.
+func (t Task) reaped() bool {
+	var st unix.Statx_t
+	return statx(t.fd, cstr("comm\x00").ptr(), unix.STATX_INO, &st) != nil
 }
 
 // Refs are the links of a task, each with what [Task.Ref] would return for it.
@@ -78,8 +94,8 @@ func (t Task) Refs(refs *Refs) {
 			n, err = readlinkat(dir, path[len("ns/"):].ptr(), b[:])
 		}
 		if err != nil {
-			refs[l].Err = wrap("read link", t.path(path), err, fileKind)
-			if !errors.Is(err, unix.EACCES) { // which is the task's, and not the link's
+			refs[l].Err = t.linkError("read link", path, err)
+			if !errors.Is(refs[l].Err, unix.EACCES) { // which is the task's, and not the link's
 				err = nil
 			}
 			continue
@@ -96,7 +112,7 @@ func (t Task) Refs(refs *Refs) {
 func (t Task) Handle(l Link) (Handle, error) {
 	h, err := handleAt(t.fd, linkPaths[l])
 	if err != nil {
-		return Handle{}, wrap("handle of", t.path(linkPaths[l]), err, fileKind)
+		return Handle{}, t.linkError("handle of", linkPaths[l], err)
 	}
 	return h, nil
 }
@@ -105,25 +121,20 @@ func (t Task) Handle(l Link) (Handle, error) {
 func (t Task) Open(l Link) (*NS, error) {
 	fd, err := openProcfs(t.fd, linkPaths[l].ptr(), unix.O_RDONLY)
 	if err != nil {
-		return nil, wrap("open", t.path(linkPaths[l]), err, fileKind)
+		return nil, t.linkError("open", linkPaths[l], err)
 	}
 	return &NS{fd}, nil
 }
 
 // OpenFD opens the namespace behind one of the task's descriptors.
-// [ErrNotSupported] if it is no namespace.
+// [ErrNoNamespace] if it is something else.
 func (t Task) OpenFD(fd int) (*NS, error) {
 	path := cstr("fd/" + strconv.Itoa(fd) + "\x00")
 	n, err := openat(t.fd, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err != nil {
-		return nil, wrap("open", t.path(path), err, fileKind)
+		return nil, t.linkError("open", path, err)
 	}
-	ns, err := Adopt(n)
-	if err != nil {
-		_ = unix.Close(n)
-		return nil, err
-	}
-	return ns, nil
+	return adoptOrClose(n, t.path(path))
 }
 
 // PIDFD opens a pidfd of the task, verified to be this task's and not that of a
