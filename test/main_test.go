@@ -143,4 +143,7 @@ func settle(t *testing.T, pass *suite.Pass, b suite.Binary, code int, output str
 		return
 	}
 	t.Logf("%d passed, %d skipped", pass.Count(b.Package, "pass"), pass.Count(b.Package, "skip"))
+	if *only != "" {
+		t.Log(output)
+	}
 }
