@@ -51,6 +51,7 @@ func (r *reader) allBinds(t nsfs.Task, n *node) error {
 // someBinds reads the bind mounts that a task sees, and returns how many mounts
 // of any kind it does.
 func (r *reader) someBinds(t nsfs.Task, n *node) (int, error) {
+	r.mark = r.d.reg.clock.Load()
 	return t.Binds(func(b nsfs.Bind) { r.bind(t, n, b) })
 }
 
@@ -58,11 +59,7 @@ func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
 	if r.d.inherited[b.Ref] {
 		return
 	}
-	n, mine := r.d.reg.get(b.Ref)
-	if mine {
-		r.d.reg.done(n, false)
-	}
-	if !mine && !r.d.sure {
+	if n := r.d.reg.lookup(b.Ref); n != nil && r.sameByNumber(n) {
 		r.pins = append(r.pins, bindPin(n, mnt, b.Path))
 		return
 	}
@@ -76,7 +73,8 @@ func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
 	if r.agent {
 		w.task, w.from = member{}, mnt
 	}
-	if n = r.d.byNS(ns, 0, w); n == nil || n.ref != b.Ref {
+	n := r.d.byNS(ns, 0, w)
+	if n == nil || n.ref != b.Ref {
 		r.unopened = append(r.unopened, unopened{b, mnt})
 		return
 	}
@@ -110,7 +108,7 @@ func (d *dumper) ownBinds() error {
 		return nil
 	}
 	_, err := d.self.Binds(func(b nsfs.Bind) {
-		if n := d.reg.lookup(b.Ref); n != nil && n.known.Load() && !n.external {
+		if n := d.reg.lookup(b.Ref); n != nil && !n.external {
 			d.pins = append(d.pins, bindPin(n, mnt, b.Path))
 		}
 	})

@@ -4,6 +4,7 @@ package dump
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -11,8 +12,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
@@ -35,10 +34,10 @@ func TestChurn(t *testing.T) {
 	still := []*secret{between(h), netByFD(h), netBySocket(h), mountedNowhere(h), timeForChildren(h), deadParent(h), ownerOnly(h)}
 	c := startChurn(t)
 	passed := startRelay(t)
-	dumps, slipped, missing := 0, 0, map[string]int{}
+	dumps, missing := 0, map[string]int{}
 	start := time.Now()
 	for ; time.Since(start) < long && !t.Failed(); dumps++ {
-		before := c.alive()
+		before := c.begin()
 		g, err := All(t.Context(), Options{NoState: dumps%2 == 0})
 		if err != nil {
 			t.Fatal(err)
@@ -58,18 +57,12 @@ func TestChurn(t *testing.T) {
 			if n == nil {
 				t.Fatalf("%s, which stands still, is not there", s.ref)
 			}
-			slices.Sort(s.pins)
-			if diff := cmp.Diff(s.pins, describePins(n), emptyIsNil); diff != "" || n.State != s.state {
-				t.Errorf("%s, which stands still, is %s, pins (-want +got):\n%s", s.ref, n.State, diff)
+			if checkPins(t, n, s.pins, c.ours); n.State != s.state {
+				t.Errorf("%s, which stands still, is %s", s.ref, n.State)
 			}
 		}
 		if found.Lookup(topology.UTS, passed.Ino) == nil && !saysEnded(g) {
-			// By /proc it can slip through between two that live on, see
-			// lookUntilStable; listns(2) has it in any case.
-			if g.Header.Source == Listns.String() {
-				t.Errorf("%s, which tasks hand on, is not there, and nothing said of it: %q", passed, g.Header.Missing)
-			}
-			slipped++
+			t.Errorf("%s, which tasks hand on, is not there, and nothing said of it: %q", passed, g.Header.Missing)
 		}
 		for pid, refs := range before {
 			if _, lives := after[pid]; lives {
@@ -80,9 +73,6 @@ func TestChurn(t *testing.T) {
 	}
 	c.end()
 	t.Logf("seed %d: %d dumps, %.0f tasks a second", c.seed, dumps, float64(c.born)/time.Since(start).Seconds())
-	if slipped > 0 {
-		t.Logf("the namespace that tasks hand on slipped through %d of %d dumps", slipped, dumps)
-	}
 	for line, n := range missing {
 		t.Logf("missing from %d: %s", n, line)
 	}
@@ -122,7 +112,7 @@ type churn struct {
 
 	mu   sync.Mutex
 	born int
-	all  map[int]bool
+	all  map[int]bool // those that were there since begin; later, numbers are others'
 	live map[int][]nsfs.Ref
 }
 
@@ -220,15 +210,29 @@ func (c *churn) refs(pid int, flags nsfs.Type) (refs []nsfs.Ref) {
 	return refs
 }
 
+// begin begins with the tasks that are there now, and returns them.
+func (c *churn) begin() map[int][]nsfs.Ref {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = make(map[int]bool, len(c.live))
+	for pid := range c.live {
+		c.all[pid] = true
+	}
+	return maps.Clone(c.live)
+}
+
+// ours reports whether a process is one of those, or this one.
+func (c *churn) ours(pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all[pid] || pid == os.Getpid()
+}
+
 // alive returns the tasks that are there now.
 func (c *churn) alive() map[int][]nsfs.Ref {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	live := make(map[int][]nsfs.Ref, len(c.live))
-	for pid, refs := range c.live {
-		live[pid] = refs
-	}
-	return live
+	return maps.Clone(c.live)
 }
 
 // checkEdges holds a dump against how the tasks were made: each in a user

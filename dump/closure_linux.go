@@ -8,22 +8,26 @@ import (
 	"github.com/renest/renest/topology"
 )
 
-// byLink returns the node that a task's link leads to, and describes it if no one
-// has yet. The node stays unknown where the task vanished meanwhile. What was
-// opened is left to h.
-func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref, h *held) *node {
+// byLink returns the node of the number that a task's link shows. Where no one has
+// described it yet it does so, through that link; then it is sure that the link
+// leads there. It returns nil where the task vanished meanwhile. What was opened is
+// left to h.
+func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref, h *held) (n *node, sure bool) {
 	n, mine := d.reg.get(ref)
 	if !mine {
-		return n
+		return n, n.held
 	}
 	w := way{kind: byLink, task: member{t.PID(), t.TID()}, link: l}
 	ns, err := t.Open(l)
 	if err != nil {
-		d.reg.done(n, d.refused(n, err))
-		return n
+		refused := d.refused(n, err)
+		if d.reg.done(n, refused); refused {
+			return n, false
+		}
+		return nil, false
 	}
 	defer h.close(ns, ref.Type)
-	return d.described(n, ns, w)
+	return d.described(n, ns, w), true
 }
 
 // held is the user namespace that was opened last. While it is open, those that it
@@ -105,16 +109,19 @@ func (d *dumper) byNS(ns *nsfs.NS, t nsfs.Type, w way) *node {
 
 // byHandle is byNS where it is known already who the namespace is.
 func (d *dumper) byHandle(ns *nsfs.NS, h nsfs.Handle, w way) *node {
-	n, mine := d.reg.get(h.Ref())
-	if !mine && n.known.Load() && !d.same(n, ns, h.ID) {
-		n, mine = d.reg.replace(n), true
+	for {
+		n, mine := d.reg.get(h.Ref())
+		switch {
+		case mine:
+			n.way, n.id = w, h.ID
+			d.describe(n, ns)
+			d.reg.done(n, true)
+			return n
+		case d.same(n, ns, h.ID):
+			return n
+		}
+		d.reg.forget(n) // its namespace is gone, as its number is this one's now
 	}
-	if mine {
-		n.way, n.id = w, h.ID
-		d.describe(n, ns)
-		d.reg.done(n, true)
-	}
-	return n
 }
 
 // same reports whether an open namespace with n's number is n: its id tells, from
@@ -123,6 +130,9 @@ func (d *dumper) byHandle(ns *nsfs.NS, h nsfs.Handle, w way) *node {
 func (d *dumper) same(n *node, ns *nsfs.NS, id nsfs.ID) bool {
 	if n.held {
 		return true
+	}
+	if gone(n) {
+		return false
 	}
 	if d.ids {
 		return id == n.id
@@ -229,14 +239,16 @@ func (d *dumper) otherWays(n *node) []way {
 // openSame opens a namespace by a way, if it still leads to the same.
 func (d *dumper) openSame(n *node, w way) (*nsfs.NS, error) {
 	ns, err := d.openWay(w, n.ref)
-	if err != nil {
+	if err != nil && !errors.Is(err, nsfs.ErrNoNamespace) {
 		return nil, err
 	}
-	if h, err := d.identify(ns, 0); err != nil || h.Ref() != n.ref || !d.same(n, ns, h.ID) {
+	if err == nil {
+		if h, err := d.identify(ns, 0); err == nil && h.Ref() == n.ref && d.same(n, ns, h.ID) {
+			return ns, nil
+		}
 		_ = ns.Close()
-		return nil, &nsfs.Error{Op: "open", Object: n.ref.String(), Kind: nsfs.ErrGone, Errno: esrch}
 	}
-	return ns, nil
+	return nil, &nsfs.Error{Op: "open", Object: n.ref.String(), Kind: nsfs.ErrGone, Errno: esrch}
 }
 
 func (d *dumper) openWay(w way, want nsfs.Ref) (*nsfs.NS, error) {

@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"errors"
 	"strconv"
 
 	"github.com/renest/renest/nsfs"
@@ -11,6 +12,7 @@ import (
 // one. Home is the net namespace that the task is in.
 func (r *reader) descriptors(t nsfs.Task, home *node) {
 	defer r.closePIDFD()
+	r.mark = r.d.reg.clock.Load()
 	namespace := func(fd int, ref nsfs.Ref) { r.descriptor(t, fd, ref) }
 	socket := func(fd int, ino uint64) { r.socket(t, home, fd, ino) }
 	if t.PID() == r.d.self.PID() && t.TID() == t.PID() {
@@ -29,29 +31,20 @@ func (r *reader) descriptors(t nsfs.Task, home *node) {
 }
 
 func (r *reader) descriptor(t nsfs.Task, fd int, ref nsfs.Ref) {
-	w := way{kind: byFD, task: member{t.PID(), t.TID()}, fd: fd}
-	var n *node
-	open, sure := true, r.d.sure
-	if ref.Type != 0 && !sure {
-		n, open = r.d.reg.get(ref)
-	}
-	if open {
+	p := pin{Pin: topology.Pin{Kind: topology.PinFD, PID: t.PID(), TID: threadOf(t), FD: fd}}
+	if p.node = r.d.reg.lookup(ref); p.node == nil || !r.sameByNumber(p.node) {
 		ns, err := t.OpenFD(fd)
-		switch {
-		case err == nil && n == nil:
-			n = r.d.byNS(ns, 0, w)
-		case err == nil:
-			n = r.d.described(n, ns, w)
-		default:
-			if n != nil {
-				r.d.reg.done(n, r.d.refused(n, err))
-			}
-			return
+		if errors.Is(err, nsfs.ErrDenied) {
+			r.d.fault(taskNumbers(t)+" fd "+strconv.Itoa(fd), "namespace", err)
 		}
-		_ = ns.Close()
+		if err != nil {
+			return // it was closed
+		}
+		defer ns.Close()
+		p.node, p.sure = r.d.byNS(ns, 0, way{kind: byFD, task: member{t.PID(), t.TID()}, fd: fd}), true
 	}
-	if n != nil {
-		r.pins = append(r.pins, pin{node: n, sure: sure, Pin: topology.Pin{Kind: topology.PinFD, PID: t.PID(), TID: threadOf(t), FD: fd}})
+	if p.node != nil {
+		r.pins = append(r.pins, p)
 	}
 }
 

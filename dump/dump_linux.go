@@ -44,7 +44,7 @@ type dumper struct {
 
 	root int
 
-	reg   registry
+	reg   *registry
 	miss  missing
 	own   [nsfs.PIDForChildren]*node // nil of what the kernel does not have
 	fds   ownFDs
@@ -79,7 +79,7 @@ type pin struct {
 
 func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.Graph, err error) {
 	d := &dumper{
-		ctx: ctx, opts: o, reg: registry{nodes: map[nsfs.Ref]*node{}},
+		ctx: ctx, opts: o, reg: newRegistry(),
 		read: map[int]bool{}, socks: sockets{nets: map[uint64]*node{}},
 	}
 	if err := d.open(); err != nil {
@@ -168,7 +168,7 @@ func (d *dumper) readOwn() error {
 		if err != nil {
 			return fmt.Errorf("dump: %w", err)
 		}
-		if n := d.byLink(d.self, l, ref, nil); l < nsfs.PIDForChildren {
+		if n, _ := d.byLink(d.self, l, ref, nil); l < nsfs.PIDForChildren {
 			d.own[l] = n
 		}
 	}

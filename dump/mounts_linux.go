@@ -151,7 +151,7 @@ func (d *dumper) openBindOf(mnt *node, path string) (*nsfs.NS, error) {
 func (d *dumper) retryUnopened() {
 	retry := map[*node]bool{}
 	for _, u := range d.unopened {
-		if n := d.reg.lookup(u.Ref); (n == nil || !n.known.Load()) && u.mnt.bindsBad == 0 {
+		if d.reg.lookup(u.Ref) == nil && u.mnt.bindsBad == 0 {
 			retry[u.mnt] = true
 		}
 	}
@@ -177,7 +177,7 @@ func (d *dumper) forgetBinds(mnts map[*node]bool) {
 // its name, where another way led to that.
 func (d *dumper) settleUnopened() {
 	for _, u := range d.unopened {
-		if n := d.reg.lookup(u.Ref); n != nil && n.known.Load() {
+		if n := d.reg.lookup(u.Ref); n != nil {
 			d.pins = append(d.pins, bindPin(n, u.mnt, u.Path))
 		} else {
 			d.miss.add(u.Ref.String(), "bind mount "+u.Path+" in "+u.mnt.ref.String()+" cannot be opened: another mount may cover it")

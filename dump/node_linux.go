@@ -20,6 +20,7 @@ type node struct {
 	parentErr error
 	known     atomic.Bool // described: the fields above and below are filled
 	busy      bool        // someone is at it; under the registry's lock
+	since     int64       // when it became known, by the registry's count
 	external  bool
 	keep      bool
 	unborn    bool // a pid namespace that is known never to have had an init
@@ -36,10 +37,10 @@ type node struct {
 	mounts   nsfs.MountNS // mnt: zero where the kernel does not say
 	partly   member       // mnt: a task in it that sees some of its mounts
 
-	held    bool // by the caller, who is in it
-	refs    int  // tasks, descriptors and mounts that lead here
-	checked bool // that it was still the same at the end
-	stale   bool // it is gone, and its number may be another's
+	held    bool        // by the caller, who is in it
+	refs    int         // tasks, descriptors and mounts that lead here by its number
+	checked bool        // that it was still the same after all of those were read
+	stale   atomic.Bool // it is gone, and its number may be another's
 
 	out *topology.Namespace
 }
@@ -75,24 +76,39 @@ const (
 // registry holds each namespace once, for all workers.
 type registry struct {
 	mu    sync.Mutex
+	idle  sync.Cond // somebody is done
 	nodes map[nsfs.Ref]*node
+	clock atomic.Int64 // counts the nodes that became known
 }
 
-// get returns the node of ref, and whether the caller is the one to describe it:
-// then it calls done.
+func newRegistry() *registry {
+	r := &registry{nodes: map[nsfs.Ref]*node{}}
+	r.idle.L = &r.mu
+	return r
+}
+
+// get returns the node of ref, which is known, or is the caller's to describe: then
+// it calls done. It waits for whoever is describing it. That ends: who describes one
+// waits for an owner or a parent of it alone, and holds it open, so that the kernel
+// gives neither number to another meanwhile.
 func (r *registry) get(ref nsfs.Ref) (n *node, mine bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n = r.nodes[ref]
-	if n == nil {
-		n = &node{ref: ref}
-		r.nodes[ref] = n
+	for {
+		n = r.nodes[ref]
+		switch {
+		case n == nil:
+			n = &node{ref: ref, busy: true}
+			r.nodes[ref] = n
+			return n, true
+		case n.known.Load():
+			return n, false
+		case !n.busy:
+			n.busy = true
+			return n, true
+		}
+		r.idle.Wait()
 	}
-	if n.busy || n.known.Load() {
-		return n, false
-	}
-	n.busy = true
-	return n, true
 }
 
 // done says whether the caller described n. Where not, the next to meet it tries.
@@ -100,7 +116,11 @@ func (r *registry) done(n *node, known bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n.busy = false
+	if known {
+		n.since = r.clock.Add(1)
+	}
 	n.known.Store(known)
+	r.idle.Broadcast()
 }
 
 // claimBinds reports whether the caller is the one to read the mounts of n.
@@ -135,31 +155,36 @@ func (r *registry) unreadMounts() []*node {
 	return list
 }
 
-// replace puts a new node, to be described by the caller, in place of one whose
-// namespace is gone and whose inode number has another now.
-func (r *registry) replace(old *node) *node {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := &node{ref: old.ref, busy: true}
-	r.nodes[old.ref], old.stale = n, true
-	return n
-}
-
-// forget removes a node whose namespace is gone.
+// forget removes a node whose namespace is gone, and whose number may be another's.
 func (r *registry) forget(n *node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n.stale = true
+	n.stale.Store(true)
 	if r.nodes[n.ref] == n {
 		delete(r.nodes, n.ref)
 	}
 }
 
-// lookup returns the node of ref, nil where there is none.
+// purge removes the nodes of namespaces that cannot be there any more, see gone.
+func (r *registry) purge() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ref, n := range r.nodes {
+		if gone(n) {
+			n.stale.Store(true)
+			delete(r.nodes, ref)
+		}
+	}
+}
+
+// lookup returns the described node of ref, nil where there is none.
 func (r *registry) lookup(ref nsfs.Ref) *node {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.nodes[ref]
+	if n := r.nodes[ref]; n != nil && n.known.Load() {
+		return n
+	}
+	return nil
 }
 
 // all returns every described node, in a fixed order.

@@ -10,20 +10,22 @@ import (
 // gives an inode number, and the kernel gives the number of a namespace that ends
 // to the next that is made: of two tasks that were read one after the other, the
 // one may have been in the old and the other in the new. So each namespace that
-// several lead to is looked at once more; where none of its tasks is in it now,
-// what led to it is dropped, to be read again. It returns the tasks among that
-// which have not ended, and whether there were namespaces of which it is not known
-// that they are gone.
+// anything led to by its number, and not by being opened, is looked at once more;
+// where it is gone, what led to it is dropped, to be read again. It returns the
+// tasks among that which have not ended, and whether there were namespaces of which
+// it is not known that they are gone.
 func (d *dumper) recheck() (again []int, unsure bool) {
 	d.countRefs()
-	if !d.ids {
-		d.dropEnded()
-	}
-	for _, t := range d.tasks {
-		d.confirm(t)
+	var moved []int
+	if d.ids {
+		for _, t := range d.tasks {
+			d.confirm(t)
+		}
+	} else {
+		moved, unsure = d.confirmHeld()
 	}
 	for _, n := range d.reg.all() {
-		if n.refs < 2 || n.checked {
+		if !n.doubted() {
 			continue
 		}
 		if ns, err := d.reopen(n); err == nil { // a descriptor holds it, say
@@ -34,31 +36,19 @@ func (d *dumper) recheck() (again []int, unsure bool) {
 		d.reg.forget(n)
 		unsure = true
 	}
-	again, reread := d.dropStale()
+	again, reread := d.dropStale(moved)
 	return again, unsure || reread
 }
 
-// dropEnded drops the tasks that have ended, of those that seem to share a
-// namespace with others: without ids, one with the number of theirs cannot be told
-// from it.
-func (d *dumper) dropEnded() {
-	ended := map[int]bool{}
-	for _, t := range d.tasks {
-		shares := slices.ContainsFunc(t.nodes[:], func(n *node) bool { return n != nil && n.refs > 1 && !n.held })
-		if shares && !t.zombie && !d.inNamespaces(t.pid) {
-			ended[t.pid] = true
-		}
-	}
-	d.tasks = slices.DeleteFunc(d.tasks, func(t *task) bool { return ended[t.pid] })
-	d.pins = slices.DeleteFunc(d.pins, func(p pin) bool { return p.PID != 0 && ended[p.PID] })
-}
-
-// dropStale drops what was read of the tasks and mount namespaces that lead to a
-// namespace which is gone, or to one that was below such a one. It returns the
-// tasks that have not ended, and whether there is a mount namespace to be read
-// again.
-func (d *dumper) dropStale() (again []int, mounts bool) {
+// dropStale drops what was read of processes that have moved, and of the tasks and
+// mount namespaces that lead to a namespace which is gone, or to one that was below
+// such a one. It returns the processes that have not ended, and whether there is a
+// mount namespace to be read again.
+func (d *dumper) dropStale(moved []int) (again []int, mounts bool) {
 	bad, reread := map[int]bool{}, map[*node]bool{}
+	for _, pid := range moved {
+		bad[pid] = true
+	}
 	for _, t := range d.tasks {
 		if slices.ContainsFunc(t.nodes[:], gone) {
 			bad[t.pid] = true
@@ -81,6 +71,7 @@ func (d *dumper) dropStale() (again []int, mounts bool) {
 	d.unopened = slices.DeleteFunc(d.unopened, func(u unopened) bool { return gone(u.mnt) })
 	d.forgetBinds(reread)
 	d.listedNodes = slices.DeleteFunc(d.listedNodes, gone)
+	d.reg.purge() // what nothing leads to any more, too
 	for pid := range bad {
 		delete(d.read, pid)
 		if d.inNamespaces(pid) {
@@ -107,7 +98,7 @@ func (d *dumper) inNamespaces(pid int) bool {
 // have outlived that.
 func gone(n *node) bool {
 	for ; n != nil; n = n.owner {
-		if n.stale {
+		if n.stale.Load() {
 			return true
 		}
 		if n.ref.Type == nsfs.PID && gone(n.parent) {
@@ -117,8 +108,7 @@ func gone(n *node) bool {
 	return false
 }
 
-// countRefs counts who leads to each namespace by no more than its number. What
-// one task alone leads to was opened through it, and is what it was said to be.
+// countRefs counts who leads to each namespace by no more than its number.
 func (d *dumper) countRefs() {
 	for _, n := range d.reg.all() {
 		n.refs = 0
@@ -128,7 +118,7 @@ func (d *dumper) countRefs() {
 			continue
 		}
 		for l, n := range t.nodes {
-			if n != nil && (l < int(nsfs.PIDForChildren) || n != t.nodes[linkOf(n.ref.Type)]) {
+			if n != nil && !t.opened[l] && (l < int(nsfs.PIDForChildren) || n != t.nodes[linkOf(n.ref.Type)]) {
 				n.refs++
 			}
 		}
@@ -145,7 +135,7 @@ func (d *dumper) confirm(t *task) {
 	var open bool
 	var dir nsfs.Task
 	for i, n := range t.nodes {
-		if n == nil || n.refs < 2 || n.checked || !n.known.Load() {
+		if !n.doubted() {
 			continue
 		}
 		if !open {

@@ -22,20 +22,14 @@ func (d *dumper) settle() error {
 			if n == nil {
 				continue
 			}
-			if !n.known.Load() { // it vanished while it was looked at
-				t.nodes[l] = nil
-				continue
-			}
 			d.keep(n)
 			d.remember(t, nsfs.Link(l), n)
 		}
 	}
 	for _, p := range d.pins {
-		if p.node.known.Load() {
-			d.keep(p.node)
-			if p.mnt != nil {
-				d.keep(p.mnt)
-			}
+		d.keep(p.node)
+		if p.mnt != nil {
+			d.keep(p.mnt)
 		}
 	}
 	for _, n := range d.listedNodes {

@@ -25,8 +25,9 @@ type task struct {
 	name     string
 	zombie   bool
 	hidden   bool // may not be looked at
-	sure     bool // that its namespaces are those of their numbers was checked
+	sure     bool // that all its namespaces are those of their numbers was checked
 	nodes    [nsfs.NumLinks]*node
+	opened   [nsfs.NumLinks]bool // that a namespace is that of its number: it was opened through the link
 }
 
 // reader reads tasks. Each worker has one, so that no two share a buffer.
@@ -40,6 +41,8 @@ type reader struct {
 	unborn []*node // pid namespaces whose link says that they have no init yet
 	lost   int     // tasks that had ended
 	user   held
+	moved  []int // processes that had gone elsewhere, or ended
+	mark   int64 // the registry's count when what is at hand was read
 	fresh  bool  // there was one that was not there at the last look
 	tables []int // threads of the task at hand that have a descriptor table each
 
@@ -82,6 +85,12 @@ func (d *dumper) readTasks(pids []int) error {
 		d.unknownSockets = append(d.unknownSockets, r.sockets...)
 		d.unopened = append(d.unopened, r.unopened...)
 		d.lostTasks += r.lost
+		if !d.ids {
+			r.doubt()
+		}
+		for _, pid := range r.moved {
+			delete(d.read, pid)
+		}
 		for _, n := range r.unborn {
 			n.unborn = n.noInit // since it may have been born meanwhile
 		}
@@ -93,6 +102,18 @@ func (d *dumper) readTasks(pids []int) error {
 		return a.tid - b.tid
 	})
 	return err
+}
+
+// doubt has namespaces checked again to which more tasks lead now. Without ids,
+// others may have ended since the last time and left their number to them.
+func (r *reader) doubt() {
+	for _, t := range r.tasks {
+		for _, n := range t.nodes {
+			if n != nil {
+				n.checked = n.held
+			}
+		}
+	}
 }
 
 // parallel calls do for each i below n, from as many goroutines as there are
@@ -137,6 +158,7 @@ func (r *reader) pid(pid int) {
 	leader := &task{pid: pid, tid: pid, name: r.status.Name, nspid: slices.Clone(r.status.NSPID), zombie: r.status.Zombie(), sure: r.d.sure}
 	if !r.links(t, leader) {
 		r.lost++
+		r.moved = append(r.moved, pid)
 		return
 	}
 	r.tasks = append(r.tasks, leader)
@@ -167,58 +189,70 @@ func (r *reader) notRead(object string, err error) {
 	r.d.fault(object, "status", err)
 }
 
-// threads reads the threads of a process, and keeps those that differ.
+// threads reads the threads of a process, and keeps those that differ. One that has
+// ended may have left its namespaces to another that it made: they are listed again.
 func (r *reader) threads(t nsfs.Task, leader *task) {
-	var err error
-	if r.nums, err = t.Threads(r.nums[:0]); err != nil {
-		r.d.fault(taskNumbers(t), "threads", err)
-		return
-	}
-	tids := r.nums
-	r.nums = nil // which descriptors of threads need
-	for _, tid := range tids {
-		if tid == leader.tid {
-			continue
-		}
-		th, err := t.Thread(tid)
+	var before []int
+	for range tries {
+		tids, err := t.Threads(nil)
 		if err != nil {
 			r.d.fault(taskNumbers(t), "threads", err)
-			continue
+			return
 		}
-		r.thread(th, leader)
-		th.Close()
+		lost := false
+		for _, tid := range tids {
+			if _, was := slices.BinarySearch(before, tid); !was && tid != leader.tid && !r.thread(t, tid, leader) {
+				lost = true
+			}
+		}
+		if !lost {
+			return
+		}
+		before = tids
 	}
-	r.nums = tids
+	r.lost++
 }
 
-func (r *reader) thread(t nsfs.Task, leader *task) {
-	rec := &task{pid: leader.pid, tid: t.TID(), sure: r.d.sure}
+// thread reads a thread, and reports whether it was there.
+func (r *reader) thread(process nsfs.Task, tid int, leader *task) bool {
+	t, err := process.Thread(tid)
+	if err != nil {
+		r.d.fault(taskNumbers(process), "threads", err)
+		return false
+	}
+	defer t.Close()
+	rec := &task{pid: leader.pid, tid: tid, sure: r.d.sure}
 	if !r.links(t, rec) {
-		return
+		return false
 	}
 	r.table(t, rec.nodes[nsfs.InNet])
 	if rec.nodes == leader.nodes {
-		return
+		return true
 	}
 	if t.Status(&r.status) != nil || r.status.Zombie() {
-		return
+		return true
 	}
 	rec.name, rec.nspid = r.status.Name, slices.Clone(r.status.NSPID)
 	r.tasks = append(r.tasks, rec)
 	if n := rec.nodes[nsfs.InMnt]; n != leader.nodes[nsfs.InMnt] {
 		r.binds(t, n)
 	}
+	return true
 }
 
-// links follows the links of a task, and reports whether it is still there.
+// links follows the links of a task, and reports whether it is still there, and
+// where it was.
 func (r *reader) links(t nsfs.Task, rec *task) bool {
 	defer r.user.release()
+	r.mark = r.d.reg.clock.Load()
 	t.Refs(&r.refs)
 	for i := range r.refs {
 		l, err := nsfs.Link(i), r.refs[i].Err
 		switch {
 		case err == nil:
-			rec.nodes[l] = r.node(t, l, r.refs[i].Ref)
+			if rec.nodes[l], rec.opened[l] = r.node(t, l, r.refs[i].Ref); rec.nodes[l] == nil {
+				return false
+			}
 		case errors.Is(err, nsfs.ErrDenied):
 			if r.ending(t, rec) {
 				return false
@@ -231,7 +265,7 @@ func (r *reader) links(t nsfs.Task, rec *task) bool {
 		case l == r.d.first:
 			return false // every task has one, to its very end
 		case l == nsfs.PIDForChildren && !rec.zombie && r.d.own[nsfs.InPID] != nil && rec.nodes[nsfs.InMnt] != nil:
-			rec.nodes[l] = r.unbornOf(t, rec)
+			rec.nodes[l], rec.opened[l] = r.unbornOf(t, rec), true
 		}
 	}
 	return true
@@ -244,26 +278,42 @@ func (r *reader) ending(t nsfs.Task, rec *task) bool {
 	return err != nil || r.status.Zombie() && !rec.zombie
 }
 
-// node finds the node of a link. Most tasks share their namespaces with the one
-// before.
-func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) *node {
+// node finds the node of a link, nil where the task has gone, or gone elsewhere, and
+// whether that was opened through the link. Most tasks share their namespaces with
+// the one before.
+func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) (n *node, opened bool) {
 	last := &r.last[l]
 	if last.ref == ref && last.node != nil && (!r.d.sure || last.node.held) {
-		return last.node
+		return last.node, false
 	}
-	n := r.d.byLink(t, l, ref, &r.user)
-	if r.d.sure && !n.held && n.known.Load() && !r.d.leadsTo(t, l, n) {
+	n, opened = r.d.byLink(t, l, ref, &r.user)
+	switch {
+	case n == nil:
+		return nil, false
+	case opened, r.sameByNumber(n):
+	case r.d.sure && !r.d.leadsTo(t, l, n):
 		ns, err := t.Open(l)
 		if err != nil {
-			return nil
+			return nil, false
 		}
 		defer ns.Close()
-		return r.d.byNS(ns, l.Type(), way{kind: byLink, task: member{t.PID(), t.TID()}, link: l})
+		return r.d.byNS(ns, l.Type(), way{kind: byLink, task: member{t.PID(), t.TID()}, link: l}), true
+	case !r.d.sure:
+		// It was described after the link was read: if the link is as before, it
+		// leads there, or recheck will find that the namespace is gone.
+		if again, err := t.Ref(l); err != nil || again != ref {
+			return nil, false
+		}
 	}
-	if n.known.Load() {
-		last.ref, last.node = ref, n
-	}
-	return n
+	last.ref, last.node = ref, n
+	return n, opened
+}
+
+// sameByNumber reports whether what is at hand leads to n if only its number does
+// and n is found to be still there when recheck looks at it: then it was there all
+// the time since it was described, and had the number all that time.
+func (r *reader) sameByNumber(n *node) bool {
+	return n.held || !r.d.sure && n.since <= r.mark
 }
 
 // unbornOf opens the pid namespace that a task's children will be in, where it

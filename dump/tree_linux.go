@@ -212,7 +212,7 @@ func (d *dumper) spaceOf(p *proc) *node {
 		p.hidden = errors.Is(err, nsfs.ErrDenied)
 		return nil
 	}
-	p.space = d.byLink(t, nsfs.InPID, ref, nil)
+	p.space, _ = d.byLink(t, nsfs.InPID, ref, nil)
 	return p.space
 }
 
