@@ -73,3 +73,27 @@ func TestCgroupWithoutTask(t *testing.T) {
 	exit(t, a)
 	check("it has no task")
 }
+
+// TestCgroupHeld has a cgroup namespace that only a descriptor holds, in the sight
+// of who may mount nothing here.
+func TestCgroupHeld(t *testing.T) {
+	asUser(t)
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, ok := unifiedPath(b)
+	if !ok {
+		require.That(t, "cgroup2", errors.New("no hierarchy"))
+	}
+	root := nest(t)
+	user := fork(t, root, nsfs.User)
+	a := fork(t, user, nsfs.Cgroup)
+	openNS(t, root, a, nsfs.InCgroup)
+	exit(t, a)
+	g := tree(t, root.PID())
+	wantComplete(t, g)
+	if c := own(g, topology.Cgroup); len(c) != 1 || c[0].Cgroup == nil || c[0].Cgroup.Root != want {
+		t.Errorf("root %+v, want %s", c, want)
+	}
+}

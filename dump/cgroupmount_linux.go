@@ -4,9 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -19,38 +22,50 @@ import (
 func (v *inside) lostCgroups() error {
 	var visits []visit
 	for _, n := range v.d.lost {
-		visits = append(visits, v.d.cgroupMountVisit(n))
+		visits = append(visits, v.cgroupMountVisit(n))
 	}
 	return v.visitAll(visits)
 }
 
 // cgroupMountVisit mounts cgroup2 from inside, nowhere: what that shows as its
 // root is the cgroup namespace's (cgroup_do_get_tree, kernel/cgroup/cgroup.c), and
-// the inode number of it is the cgroup's id.
-func (d *dumper) cgroupMountVisit(n *node) visit {
+// the inode number of it is the cgroup's id. To mount takes CAP_SYS_ADMIN in the
+// owner of the mount namespace that one is in (may_mount, fs/namespace.c): without
+// it here, the agent makes itself one.
+func (v *inside) cgroupMountVisit(n *node) visit {
 	const (
 		cmdCreate = 6   // FSCONFIG_CMD_CREATE
 		statSize  = 144 // struct stat: 144 bytes on amd64, 128 on arm64
 		inode     = 8   // st_ino, on both
 	)
 	buf := agent.NewBuffer(statSize)
-	var stat *agent.Call
+	var calls []*agent.Call
 	return visit{
 		node: n,
 		what: "cgroup root",
 		ask: func(p *agent.Program) {
-			fs := p.Call("fsopen cgroup2", unix.SYS_FSOPEN, agent.String("cgroup2"), agent.Int(unix.FSOPEN_CLOEXEC)).MayFail()
-			p.Call("fsconfig cgroup2", unix.SYS_FSCONFIG, fs.Ret(), agent.Int(cmdCreate), agent.Int(0), agent.Int(0), agent.Int(0)).MayFail()
-			mnt := p.Call("fsmount cgroup2", unix.SYS_FSMOUNT, fs.Ret(), agent.Int(unix.FSMOUNT_CLOEXEC), agent.Int(0)).MayFail()
-			stat = p.Call("stat cgroup2", unix.SYS_FSTAT, mnt.Ret(), agent.Out(buf)).MayFail()
+			call := func(what string, nr uintptr, args ...agent.Arg) *agent.Call {
+				c := p.Call(what, nr, args...).MayFail()
+				calls = append(calls, c)
+				return c
+			}
+			if !v.admin {
+				call("unshare mount namespace", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWNS))
+			}
+			ctx := call("fsopen cgroup2", unix.SYS_FSOPEN, agent.String("cgroup2"), agent.Int(unix.FSOPEN_CLOEXEC))
+			call("fsconfig cgroup2", unix.SYS_FSCONFIG, ctx.Ret(), agent.Int(cmdCreate), agent.Int(0), agent.Int(0), agent.Int(0))
+			mnt := call("fsmount cgroup2", unix.SYS_FSMOUNT, ctx.Ret(), agent.Int(unix.FSMOUNT_CLOEXEC), agent.Int(0))
+			call("stat cgroup2", unix.SYS_FSTAT, mnt.Ret(), agent.Out(buf))
 			p.Call("close", unix.SYS_CLOSE, mnt.Ret()).MayFail()
-			p.Call("close", unix.SYS_CLOSE, fs.Ret()).MayFail()
+			p.Call("close", unix.SYS_CLOSE, ctx.Ret()).MayFail()
 		},
 		take: func() error {
-			if err := stat.Err(); err != nil {
-				return fmt.Errorf("no task in it shows it, and cgroup2 cannot be mounted from inside: %w", err)
+			for _, c := range calls {
+				if err := c.Err(); err != nil {
+					return fmt.Errorf("no task in it shows it, and cgroup2 cannot be mounted from inside: %w", err)
+				}
 			}
-			root, err := d.cgroupByID(binary.NativeEndian.Uint64(buf.Bytes(statSize)[inode:]))
+			root, err := v.d.cgroupByID(binary.NativeEndian.Uint64(buf.Bytes(statSize)[inode:]))
 			if err == nil {
 				n.out.Cgroup = &topology.CgroupState{Root: root}
 			}
@@ -60,7 +75,7 @@ func (d *dumper) cgroupMountVisit(n *node) visit {
 }
 
 // cgroupByID returns the path of a cgroup, by its file handle on a mount of cgroup2
-// (fs/kernfs/mount.c). It needs CAP_DAC_READ_SEARCH.
+// (fs/kernfs/mount.c), or without CAP_DAC_READ_SEARCH by a walk through that.
 func (d *dumper) cgroupByID(id uint64) (string, error) {
 	const fileidKernfs = 0xfe // FILEID_KERNFS, include/linux/exportfs.h
 	mnt, err := d.self.MountPoint("cgroup2")
@@ -75,7 +90,14 @@ func (d *dumper) cgroupByID(id uint64) (string, error) {
 		return "", fmt.Errorf("open %s: %w", mnt, err)
 	}
 	defer unix.Close(dir)
+	var st unix.Stat_t
+	if unix.Fstat(dir, &st) == nil && st.Ino == id {
+		return "/", nil
+	}
 	fd, err := unix.OpenByHandleAt(dir, unix.NewFileHandle(fileidKernfs, binary.NativeEndian.AppendUint64(nil, id)), unix.O_PATH|unix.O_CLOEXEC)
+	if errors.Is(err, unix.EPERM) {
+		return walkTo(mnt, id)
+	}
 	if err != nil {
 		return "", fmt.Errorf("open cgroup %d: %w", id, err)
 	}
@@ -92,4 +114,39 @@ func (d *dumper) cgroupByID(id uint64) (string, error) {
 		root = "/"
 	}
 	return root, nil
+}
+
+// cgroupsMax bounds the walk through a tree of cgroups.
+const cgroupsMax = 100_000
+
+// walkTo looks for the cgroup with an id below a mount of cgroup2.
+func walkTo(mnt string, id uint64) (string, error) {
+	found, seen := "", 0
+	err := filepath.WalkDir(mnt, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // removed, or not to be read
+		}
+		if !e.IsDir() {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return nil
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Ino == id {
+			found = strings.TrimPrefix(path, mnt)
+			return fs.SkipAll
+		}
+		if seen++; seen > cgroupsMax {
+			return fmt.Errorf("not among the first %d below %s", cgroupsMax, mnt)
+		}
+		return nil
+	})
+	if err == nil && found == "" {
+		err = fmt.Errorf("not below %s, as far as that can be read", mnt)
+	}
+	if err != nil {
+		return "", fmt.Errorf("find cgroup %d: %w", id, err)
+	}
+	return found, nil
 }
