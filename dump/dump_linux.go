@@ -18,9 +18,16 @@ import (
 // It is an error that pid does not exist or may not be looked at; of the others,
 // what could not be read is in Header.Missing.
 func Tree(ctx context.Context, pid int, o Options) (*topology.Graph, error) {
+	return TreeOf(ctx, TaskReference{nsfs.TaskLocator{PID: pid}}, o)
+}
+
+// TreeOf is [Tree] for the process that r refers to. Where r has a start time, the
+// dump is of that very process, or an error: its number may be another's by now, or
+// before the dump ends.
+func TreeOf(ctx context.Context, r TaskReference, o Options) (*topology.Graph, error) {
 	return run(ctx, o, func(d *dumper) error {
-		d.root = pid
-		return d.scanTree(pid)
+		d.root = r.PID()
+		return d.scanTree(r)
 	})
 }
 

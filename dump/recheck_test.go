@@ -26,7 +26,7 @@ func TestRecheck(t *testing.T) {
 	var wrong *node
 	g, err := run(t.Context(), Options{}, func(d *dumper) error {
 		d.root = root.PID()
-		if err := d.scanTree(d.root); err != nil {
+		if err := d.scanTree(TaskReference{nsfs.TaskLocator{PID: d.root}}); err != nil {
 			return err
 		}
 		for _, task := range d.tasks {

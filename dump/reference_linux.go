@@ -3,6 +3,7 @@ package dump
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/topology"
@@ -70,6 +71,14 @@ type TaskReference struct{ loc nsfs.TaskLocator }
 func ParseTaskReference(s string) (TaskReference, error) {
 	loc, err := nsfs.ParseTaskLocator(s)
 	return TaskReference{loc}, err
+}
+
+// PID returns the number of the process.
+func (r TaskReference) PID() int {
+	if r.loc.PID == nsfs.SelfPID {
+		return os.Getpid()
+	}
+	return r.loc.PID
 }
 
 // String returns the reference as ParseTaskReference reads it.

@@ -209,6 +209,12 @@ func TestIdentify(t *testing.T) {
 	if got, err := h.Authority(t.Context(), task, r); err != nil || got.Start != task.loc.Start {
 		t.Errorf("%v: %+v, %v", task, got, err)
 	}
+	if g, err := TreeOf(t.Context(), task, Options{NoState: true}); err != nil || g.Header.Root != a.PID() {
+		t.Errorf("tree of %v: %v", task, err)
+	}
+	if _, err := TreeOf(t.Context(), other, Options{}); err == nil || !strings.Contains(err.Error(), "gone") {
+		t.Errorf("tree of %v: %v", other, err)
+	}
 	if got, err := h.Authority(t.Context(), other, r); err == nil || !strings.Contains(err.Error(), "gone") {
 		t.Errorf("%v: %+v, %v", other, got, err)
 	}

@@ -24,7 +24,11 @@ type proc struct {
 // root, and those that live in a pid namespace whose init is one of them, or
 // below such a one, since they are killed with it (zap_pid_ns_processes,
 // kernel/pid_namespace.c).
-func (d *dumper) scanTree(root int) error {
+func (d *dumper) scanTree(r TaskReference) error {
+	root := d.root
+	if err := d.checkStart(r); err != nil {
+		return err
+	}
 	if err := d.readInherited(); err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
@@ -47,7 +51,7 @@ func (d *dumper) scanTree(root int) error {
 	if err := d.readFresh(pids); err != nil {
 		return err
 	}
-	return d.checkRoot(root)
+	return d.checkRoot(r)
 }
 
 // addDoomed puts into the tree its root and all below it, and what will be killed
@@ -217,17 +221,33 @@ func (d *dumper) spaceOf(p *proc) *node {
 }
 
 // checkRoot makes sure that the tree has its root: it may have gone since, or
-// may not be looked at.
-func (d *dumper) checkRoot(root int) error {
+// may not be looked at. If it is the process that was meant now, it was so all the
+// time.
+func (d *dumper) checkRoot(r TaskReference) error {
+	root := d.root
 	for _, t := range d.tasks {
 		if t.pid == root && t.tid == root {
 			if t.nodes[nsfs.InUser] == nil {
 				return fmt.Errorf("dump tree: pid %d: %w (its namespaces are readable to root and, mostly, to its own user)", root, nsfs.ErrDenied)
 			}
-			return nil
+			return d.checkStart(r)
 		}
 	}
 	return d.noRoot(root)
+}
+
+// checkStart makes sure that the root is the process with the start time of r, if
+// that has one.
+func (d *dumper) checkStart(r TaskReference) error {
+	if r.loc.Start == 0 {
+		return nil
+	}
+	t, err := r.loc.Open(d.proc)
+	if err != nil {
+		return fmt.Errorf("dump tree: %w", err)
+	}
+	t.Close()
+	return nil
 }
 
 func (d *dumper) noRoot(root int) error {

@@ -37,7 +37,7 @@ func (l Locator) Open(p *Proc) (*NS, error) {
 // Open opens the process or thread that l refers to. Where l has a start time,
 // it is that very one, or the error says that it has ended.
 func (l TaskLocator) Open(p *Proc) (Task, error) {
-	if l.PID == selfPID {
+	if l.PID == SelfPID {
 		return p.Self()
 	}
 	t, err := p.Task(l.PID)

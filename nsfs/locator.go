@@ -23,12 +23,12 @@ type Locator struct {
 // with its start time, see [Task.StartTime]. A number alone may be another's by
 // the time it is read.
 type TaskLocator struct {
-	PID   int // selfPID is the calling process
+	PID   int // or SelfPID
 	Start uint64
 }
 
-// selfPID is what "self" is read as.
-const selfPID = -1
+// SelfPID is what "self" is read as: the process that uses the locator.
+const SelfPID = -1
 
 // ParseLocator reads a reference to a namespace.
 func ParseLocator(s string) (Locator, error) {
@@ -69,7 +69,7 @@ func ParseLocator(s string) (Locator, error) {
 // ParseTaskLocator reads a reference to a process.
 func ParseTaskLocator(s string) (TaskLocator, error) {
 	if s == "self" {
-		return TaskLocator{PID: selfPID}, nil
+		return TaskLocator{PID: SelfPID}, nil
 	}
 	digits, start, timed := strings.Cut(s, ":")
 	pid, err := strconv.ParseInt(digits, 10, 32)
@@ -112,7 +112,7 @@ func (l Locator) String() string {
 // String returns the reference as ParseTaskLocator reads it.
 func (l TaskLocator) String() string {
 	switch {
-	case l.PID == selfPID:
+	case l.PID == SelfPID:
 		return "self"
 	case l.Start != 0:
 		return fmt.Sprintf("%d:%d", l.PID, l.Start)

@@ -21,7 +21,7 @@ func TestParseLocator(t *testing.T) {
 		"4711/net":              {Task: TaskLocator{PID: 4711}, Link: InNet},
 		"4711/pid_for_children": {Task: TaskLocator{PID: 4711}, Link: PIDForChildren},
 		"4711:52340/user":       {Task: TaskLocator{PID: 4711, Start: 52340}},
-		"self/mnt":              {Task: TaskLocator{PID: selfPID}, Link: InMnt},
+		"self/mnt":              {Task: TaskLocator{PID: SelfPID}, Link: InMnt},
 		"/run/netns/x":          {Path: "/run/netns/x"},
 		"./net:[1]":             {Path: "./net:[1]"},
 		"/proc/1/ns/net":        {Path: "/proc/1/ns/net"},

@@ -15,7 +15,7 @@ func TestPermute(t *testing.T) {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}},
-			&cli.GenericFlag{Name: "t", Value: new(pidValue)},
+			&cli.GenericFlag{Name: "t", Value: new(taskValue)},
 		},
 	}}
 	tests := map[string]struct{ args, want string }{

@@ -16,11 +16,7 @@ import (
 func TestCapsLive(t *testing.T) {
 	pid := sleeper(t)
 	number := strconv.Itoa(pid)
-	stat, err := os.ReadFile("/proc/" + number + "/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[19]
+	start := startOf(t, pid)
 	uts, user := link(t, pid, "uts"), link(t, pid, "user")
 	for _, ref := range []string{uts, number + "/uts", number + ":" + start + "/uts", "/proc/" + number + "/ns/uts"} {
 		got := renest(t, nil, "caps", number+":"+start, ref, "--json")
@@ -51,6 +47,16 @@ func TestCapsLive(t *testing.T) {
 			t.Errorf("renest %s: %+v, want exit %d and %q", tt.args, got, tt.want, tt.says)
 		}
 	}
+}
+
+// startOf returns the start time of a process.
+func startOf(t *testing.T, pid int) string {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[19]
 }
 
 // TestWhoLive: the task in a namespace, and its creator, may act on it; a thread

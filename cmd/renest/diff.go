@@ -16,8 +16,8 @@ func diffCommand() *cli.Command {
 		Name:  "diff",
 		Usage: "compare two topologies: exit 0 isomorphic, 1 not, 2 trouble",
 		UsageText: "renest diff A B   (each an image, a directory that holds one, - for standard input,\n" +
-			"   live:PID for a tree of processes, live:NAME for a restored tree, live for this host\n" +
-			"   or, beside the image of a tree, for that tree wherever it is on this host)",
+			"   live:PID or live:PID:START for a tree of processes, live:NAME for a restored tree,\n" +
+			"   live for this host or, beside the image of a tree, that tree wherever it is on this host)",
 		Flags:  []cli.Flag{&cli.BoolFlag{Name: "tasks", Usage: "compare also which tasks share what"}},
 		Action: runDiff,
 	}

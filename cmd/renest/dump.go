@@ -16,7 +16,7 @@ func dumpCommand() *cli.Command {
 		Usage:     "write the topology of a tree of processes, or of the host, into an image",
 		UsageText: "renest dump (-t PID | --all) [-D DIR | -o FILE | -o -] [--source auto|listns|proc]",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "tree", Aliases: []string{"t"}, Usage: "dump the tree of `PID`", Value: new(pidValue)},
+			&cli.GenericFlag{Name: "tree", Aliases: []string{"t"}, Usage: "dump the tree of `PID`, 4711 or 4711:START", Value: new(taskValue)},
 			&cli.BoolFlag{Name: "all", Usage: "dump the whole host"},
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "write " + images.Name + " into `DIR`", Value: ".", TakesFile: true},
 			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`, - is standard output", TakesFile: true},
@@ -36,7 +36,7 @@ func runDump(c *cli.Context) error {
 	if c.Bool("all") {
 		g, err = dump.All(c.Context, options)
 	} else {
-		g, err = dump.Tree(c.Context, int(*c.Generic("tree").(*pidValue)), options)
+		g, err = dump.TreeOf(c.Context, dump.TaskReference(*c.Generic("tree").(*taskValue)), options)
 	}
 	if err != nil {
 		return err

@@ -40,14 +40,14 @@ func readGraph(c *cli.Context, arg string) (*topology.Graph, error) {
 	case !part:
 		return readImage(c, arg)
 	}
-	if strings.Trim(what, "-+0123456789") != "" {
+	if strings.Trim(what, "-+:0123456789") != "" {
 		return restored(c.Context, what)
 	}
-	pid, err := parsePID(what)
+	r, err := dump.ParseTaskReference(what)
 	if err != nil {
 		return nil, usagef("%s: %q: %w", c.Command.Name, arg, err)
 	}
-	return dump.Tree(c.Context, pid, dump.Options{})
+	return dump.TreeOf(c.Context, r, dump.Options{})
 }
 
 // restored looks at a restored tree.

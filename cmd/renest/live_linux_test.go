@@ -51,7 +51,7 @@ func TestLive(t *testing.T) {
 	pid := sleeper(t)
 	sleeper(t) // so that the host holds more than the tree
 	number := strconv.Itoa(pid)
-	user, uts := link(t, pid, "user"), link(t, pid, "uts")
+	user, uts, start := link(t, pid, "user"), link(t, pid, "uts"), startOf(t, pid)
 
 	steps := []struct {
 		args string
@@ -59,13 +59,13 @@ func TestLive(t *testing.T) {
 		says string
 	}{
 		{args: "dump -t " + number},
-		{args: "dump -t " + number + " -D new"},
+		{args: "dump -t " + number + ":" + start + " -D new"},
 		{args: "dump --tree " + number + " -o file.img --source proc"},
 		{args: "show .", says: uts},
 		{args: "show new", says: "the tree of pid " + number},
 		{args: "diff new file.img"},
 		{args: "diff . live:" + number},
-		{args: "diff . live:" + number + " --tasks"},
+		{args: "diff . live:" + number + ":" + start + " --tasks"},
 		{args: "diff . live"}, // that tree is there
 		{args: "tree", says: user},
 		{args: "tree live:" + number, says: uts},
@@ -96,7 +96,7 @@ func TestLiveRefused(t *testing.T) {
 	if err := gone.Run(); err != nil {
 		t.Fatal(err)
 	}
-	number := strconv.Itoa(gone.Process.Pid)
+	number, self := strconv.Itoa(gone.Process.Pid), strconv.Itoa(os.Getpid())
 	tests := []struct {
 		args string
 		want int
@@ -104,6 +104,8 @@ func TestLiveRefused(t *testing.T) {
 	}{
 		{"dump -t " + number, 1, number},
 		{"dump -t " + number + " -D new", 1, number},
+		{"dump -t " + self + ":1", 1, "the one started at 1 is gone"},
+		{"diff live:" + self + ":1 live", 2, "the one started at 1 is gone"},
 		{"dump --all -D no/such/dir", 1, "no/such/dir"},
 		{"diff live:" + number + " live", 2, number},
 		{"diff live:nosuchtree live", 2, "nosuchtree"},

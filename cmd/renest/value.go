@@ -1,41 +1,26 @@
 package main
 
 import (
-	"errors"
-	"strconv"
 	"strings"
 
+	"github.com/renest/renest/dump"
 	"github.com/renest/renest/topology"
 )
 
-// pidValue is a flag's process id.
-type pidValue int
+// taskValue is a flag's process.
+type taskValue dump.TaskReference
 
-func (v *pidValue) Set(s string) error {
-	pid, err := parsePID(s)
-	*v = pidValue(pid)
+func (v *taskValue) Set(s string) error {
+	r, err := dump.ParseTaskReference(s)
+	*v = taskValue(r)
 	return err
 }
 
-func (v *pidValue) String() string {
-	if v == nil || *v == 0 {
+func (v *taskValue) String() string {
+	if v == nil || *v == (taskValue{}) {
 		return ""
 	}
-	return strconv.Itoa(int(*v))
-}
-
-// parsePID reads a process id.
-func parsePID(s string) (int, error) {
-	pid, err := strconv.ParseInt(s, 10, 32)
-	switch {
-	case errors.Is(err, strconv.ErrRange):
-		return 0, errors.New("no process has such a number")
-	case err != nil:
-		return 0, errors.New("not a process id, which is a number")
-	case pid <= 0:
-		return 0, errors.New("a process id is above 0")
-	}
-	return int(pid), nil
+	return dump.TaskReference(*v).String()
 }
 
 // typesValue is a flag's list of types of namespace.
