@@ -3,6 +3,7 @@ module github.com/renest/renest
 go 1.26.0
 
 require (
+	github.com/checkpoint-restore/go-criu/v7 v7.2.0
 	github.com/google/go-cmp v0.7.0
 	github.com/moby/sys/user v0.5.0
 	github.com/urfave/cli/v2 v2.27.7

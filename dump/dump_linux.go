@@ -72,8 +72,7 @@ type dumper struct {
 	active      []nsfs.ID // what listns(2) listed before anything was opened
 	listedNodes []*node   // that only listns(2) led to
 	nodes       []*node   // what the dump holds
-	spare       []topology.Namespace
-	lost        []*node // cgroup namespaces whose root no task shows
+	lost        []*node   // cgroup namespaces whose root no task shows
 }
 
 // pin is a descriptor or a bind mount that keeps a namespace alive.

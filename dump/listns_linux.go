@@ -54,10 +54,13 @@ func (d *dumper) scanListed() error {
 		return nil
 	}
 	found := map[nsfs.ID]bool{}
-	owners := d.reg.all(func(n *node) bool {
+	var owners []*node
+	for _, n := range d.reg.all() {
 		found[n.id] = true
-		return d.root != 0 && n.ref.Type == nsfs.User && !n.external
-	})
+		if d.root != 0 && n.ref.Type == nsfs.User && !n.external {
+			owners = append(owners, n)
+		}
+	}
 	if d.root == 0 {
 		_, err := d.listed(nsfs.Query{}, found)
 		return err

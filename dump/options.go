@@ -44,6 +44,11 @@ type Options struct {
 	// leads to.
 	NoBinds bool
 
+	// Inits adds to a tree the first process of each pid namespace above it, up
+	// to the caller's own: what those are members of is what a task of the tree
+	// is born into.
+	Inits bool
+
 	// Tool is the header's: program and version. By default it is taken from
 	// the build information.
 	Tool string

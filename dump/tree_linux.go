@@ -15,6 +15,7 @@ type proc struct {
 	levels    int  // of pid namespaces
 	init      bool // of its pid namespace
 	in        bool // the tree
+	over      bool // it is the init of a pid namespace above, and wanted
 	asked     bool // for its pid namespace
 	hidden    bool // which may not be looked at
 	space     *node
@@ -41,10 +42,13 @@ func (d *dumper) scanTree(r TaskReference) error {
 	}
 	if grew {
 		d.addDoomed(d.procs, root)
+		if d.opts.Inits {
+			d.addInits(d.procs, root)
+		}
 	}
 	var pids []int
 	for _, p := range d.procs {
-		if p.in {
+		if p.in || p.over {
 			pids = append(pids, p.pid)
 		}
 	}
@@ -74,6 +78,21 @@ func (d *dumper) addDoomed(procs []proc, root int) {
 		}
 		if !grew {
 			return
+		}
+	}
+}
+
+// addInits marks the inits of the pid namespaces above that of root.
+func (d *dumper) addInits(procs []proc, root int) {
+	i, ok := slices.BinarySearchFunc(procs, root, comparePID)
+	if !ok {
+		return
+	}
+	space := d.spaceOf(&procs[i])
+	for i := range procs {
+		if p := &procs[i]; p.init && !p.in {
+			n := d.spaceOf(p)
+			p.over = n != nil && !n.external && above(n, space)
 		}
 	}
 }

@@ -132,6 +132,24 @@ func unescapePath(b []byte) string {
 
 func isOctal(c byte) bool { return c >= '0' && c <= '7' }
 
+// Mount is one line of mountinfo.
+type Mount struct {
+	Dev   string // of the file system: major:minor
+	Root  string // what of the file system is mounted
+	Point string // where, from the root of the task asked
+}
+
+// Mounts calls yield with each mount that the task sees in its mount namespace, in
+// the order in which they were made. The needs are those of [Task.Binds].
+func (t Task) Mounts(yield func(Mount)) error {
+	return t.mountLines(func(line []byte) bool {
+		if f := bytes.SplitN(line, []byte{' '}, 6); len(f) == 6 {
+			yield(Mount{Dev: string(f[2]), Root: unescapePath(f[3]), Point: unescapePath(f[4])})
+		}
+		return true
+	})
+}
+
 // MountPoint returns where in the task's mount namespace the root of a file
 // system of this type is mounted, the last one if several are; empty if none is.
 func (t Task) MountPoint(fstype string) (string, error) {

@@ -46,6 +46,8 @@ type Standing struct {
 	// Made and Verified are how long the two parts took.
 	Made, Verified time.Duration
 
+	adopted []adopted
+
 	plan    *Plan
 	o       Options
 	targets targets
@@ -206,6 +208,24 @@ func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	return t, err
 }
 
+// adopted is a process that was put into the tree.
+type adopted struct {
+	process  Process
+	bindings []Binding
+}
+
+// Adopt makes a process that somebody has put into the tree part of its record: it is
+// removed with the tree, and entered as its innermost. The bindings are of namespaces
+// that it is in and that the plan did not make.
+func (s *Standing) Adopt(pid int, bindings []Binding) error {
+	p, err := process(pid)
+	if err != nil {
+		return err
+	}
+	s.adopted = append(s.adopted, adopted{p, bindings})
+	return nil
+}
+
 // record describes the tree.
 func (s *Standing) record() (*Tree, error) {
 	boot, err := bootID()
@@ -236,13 +256,18 @@ func (s *Standing) record() (*Tree, error) {
 			t.Innermost = p.PID
 		}
 	}
+	for _, a := range s.adopted {
+		t.Holders = append(t.Holders, a.process)
+		t.Innermost = a.process.PID
+		t.Namespaces = append(t.Namespaces, a.bindings...)
+	}
 	return t, nil
 }
 
 func process(pid int) (Process, error) {
 	start, err := startTime(pid)
 	if err != nil {
-		return Process{}, fmt.Errorf("holder %d: %w", pid, err)
+		return Process{}, fmt.Errorf("process %d of the tree: %w", pid, err)
 	}
 	return Process{PID: pid, Start: start}, nil
 }

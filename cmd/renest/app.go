@@ -48,6 +48,7 @@ func newApp(std streams) *cli.App {
 			psCommand(),
 			enterCommand(),
 			rmCommand(),
+			criuCommand(),
 			demoCommand(),
 		},
 		Action:               noCommand,

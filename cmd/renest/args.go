@@ -24,6 +24,14 @@ func permute(commands []*cli.Command, args []string) []string {
 	if command == nil {
 		return args
 	}
+	for at+1 < len(args) {
+		sub := find(command.Subcommands, args[at+1])
+		if sub == nil {
+			break
+		}
+		command = sub
+		at++
+	}
 	out := append([]string{}, args[:at+1]...)
 	var rest []string
 	args = args[at+1:]

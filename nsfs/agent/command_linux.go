@@ -5,6 +5,7 @@ package agent
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -19,72 +20,114 @@ type Command struct {
 	Args []string
 	Env  []string
 	// Files are descriptors of the agents' table above 2, for the command's 0,
-	// 1 and 2.
+	// 1 and 2. More are for its 3 and up, and have to be above the highest of
+	// these numbers.
 	Files [3]int
+	More  []int
 	// Signals are passed on to the command. Optional.
 	Signals <-chan os.Signal
+	// Outlive lets the command live on where the crew ends first. It is for one
+	// that notices by itself, and is not to be killed at any odd moment.
+	Outlive bool
+}
+
+// Running is a command that was started.
+type Running struct {
+	PID int // in the pid namespace of the crew's procfs
+
+	agent     *Agent
+	child     *Agent
+	pidfd     int
+	run, wait Program
+	execve    *Call
+	status    *Buffer
+	signals   <-chan os.Signal
 }
 
 // Command executes c in a child of the agent and waits for its end. The status
 // is wait4(2)'s; an error says why there is none.
 func (a *Agent) Command(ctx context.Context, c Command) (syscall.WaitStatus, error) {
+	r, err := a.StartCommand(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	return r.Wait(ctx)
+}
+
+// StartCommand executes c in a child of the agent and does not wait for its end:
+// Wait does, and has to be called. The agent can do nothing else until then,
+// others of the crew can.
+func (a *Agent) StartCommand(ctx context.Context, c Command) (*Running, error) {
 	var prepare Program
 	// The agent is to be told how the child ends, and the child is not to
 	// inherit that it ignores its own children.
 	dfl := make([]byte, 32) // struct kernel_sigaction, SIG_DFL
 	prepare.Call("rt_sigaction", unix.SYS_RT_SIGACTION, Int(int(unix.SIGCHLD)), Bytes(dfl), Int(0), Int(8))
-	status := NewBuffer(8)
-	child := prepare.Fork(a.crew, "fork the command", ForkOptions{})
+	r := &Running{agent: a, status: NewBuffer(8), signals: c.Signals}
+	r.child = prepare.Fork(a.crew, "fork the command", ForkOptions{})
 	forked := prepare.calls[len(prepare.calls)-1]
 	if err := a.Run(ctx, &prepare); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if err := child.Wait(ctx); err != nil {
-		return 0, err
+	if err := r.child.Wait(ctx); err != nil {
+		return nil, err
 	}
 	// By its number the command would not be known again: it leaves the crew's
 	// session.
-	pidfd, err := unix.PidfdOpen(child.PID(), 0)
-	if err != nil {
-		return 0, fmt.Errorf("pidfd_open: %w", err)
+	var err error
+	if r.pidfd, err = unix.PidfdOpen(r.child.PID(), 0); err != nil {
+		return nil, fmt.Errorf("pidfd_open: %w", err)
 	}
-	defer unix.Close(pidfd)
-	if !a.crew.has(child.pid) {
-		return 0, fmt.Errorf("pid %d: %w", child.pid, ErrDied)
+	r.PID = r.child.PID()
+	if err := r.start(ctx, c, forked); err != nil {
+		return nil, errors.Join(err, unix.Close(r.pidfd))
 	}
+	return r, nil
+}
 
-	var run Program
+func (r *Running) start(ctx context.Context, c Command, forked *Call) error {
+	if !r.agent.crew.has(r.PID) {
+		return fmt.Errorf("pid %d: %w", r.PID, ErrDied)
+	}
+	p := &r.run
 	// It leaves the crew's process group too, which kill(2) of 0 is not to hit,
 	// and has to end with the crew all the same.
-	run.Call("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, Int(unix.PR_SET_PDEATHSIG), Int(int(unix.SIGKILL)))
-	run.Call("setsid", unix.SYS_SETSID).MayFail()
-	run.Call("unshare descriptors", unix.SYS_UNSHARE, Int(unix.CLONE_FILES))
-	for i, fd := range c.Files {
-		run.Call("dup3", unix.SYS_DUP3, Int(fd), Int(i), Int(0))
+	if !c.Outlive {
+		p.Call("prctl PR_SET_PDEATHSIG", unix.SYS_PRCTL, Int(unix.PR_SET_PDEATHSIG), Int(int(unix.SIGKILL)))
 	}
-	run.Call("close_range", unix.SYS_CLOSE_RANGE, Int(3), Int(uint32(math.MaxUint32)), Int(0))
-	execve := run.Call("execute "+c.Path, unix.SYS_EXECVE, String(c.Path), Strings(c.Args), Strings(c.Env)).MayFail()
-	run.Call("exit", unix.SYS_EXIT_GROUP, Int(127))
-	if err := child.Start(ctx, &run); err != nil {
-		return 0, err
+	p.Call("setsid", unix.SYS_SETSID).MayFail()
+	p.Call("unshare descriptors", unix.SYS_UNSHARE, Int(unix.CLONE_FILES))
+	for i, fd := range append(c.Files[:], c.More...) {
+		if fd <= i {
+			return fmt.Errorf("execute %s: descriptor %d cannot become its %d", c.Path, fd, i)
+		}
+		p.Call("dup3", unix.SYS_DUP3, Int(fd), Int(i), Int(0))
 	}
-	var wait Program
-	wait.Call("wait4", unix.SYS_WAIT4, Int(forked.Value()), Out(status), Int(0), Int(0))
-	if err := a.Start(ctx, &wait); err != nil {
-		return 0, err
+	p.Call("close_range", unix.SYS_CLOSE_RANGE, Int(3+len(c.More)), Int(uint32(math.MaxUint32)), Int(0))
+	r.execve = p.Call("execute "+c.Path, unix.SYS_EXECVE, String(c.Path), Strings(c.Args), Strings(c.Env)).MayFail()
+	p.Call("exit", unix.SYS_EXIT_GROUP, Int(127))
+	if err := r.child.Start(ctx, p); err != nil {
+		return err
 	}
-	if err := a.forward(ctx, pidfd, c.Signals); err != nil {
+	r.wait.Call("wait4", unix.SYS_WAIT4, Int(forked.Value()), Out(r.status), Int(0), Int(0))
+	return r.agent.Start(ctx, &r.wait)
+}
+
+// Wait waits for the command's end.
+func (r *Running) Wait(ctx context.Context) (syscall.WaitStatus, error) {
+	defer unix.Close(r.pidfd)
+	if err := r.agent.forward(ctx, r.pidfd, r.signals); err != nil {
 		return 0, err
 	}
 	// An executed child never comes back to say so.
-	child.gone, child.run = true, nil
-	if err := run.collect(a.crew.arena); err != nil {
+	r.child.gone, r.child.run = true, nil
+	if err := r.run.collect(r.agent.crew.arena); err != nil {
 		return 0, err
 	}
-	if err := execve.Err(); err != nil {
+	if err := r.execve.Err(); err != nil {
 		return 0, err
 	}
-	return syscall.WaitStatus(binary.NativeEndian.Uint32(status.Bytes(4))), nil
+	return syscall.WaitStatus(binary.NativeEndian.Uint32(r.status.Bytes(4))), nil
 }
 
 // forward waits for the agent and passes signals on to its child meanwhile.

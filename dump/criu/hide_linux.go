@@ -1,0 +1,112 @@
+package criu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs/agent"
+)
+
+// disguise hides the first processes of the layers below from the CRIU of a layer. It
+// finds a task's children in /proc/PID/task/TID/children (parse_children,
+// criu/proc_parse.c), of which it gets to see a copy without them, in a mount
+// namespace of its own.
+type disguise struct {
+	dir   string
+	files []disguised
+}
+
+type disguised struct {
+	path  string // of the list of children
+	shown string // what CRIU is shown
+	inner []int
+}
+
+// hide leads an agent to where it sees layer l without those below. Without any, it
+// stays where it is.
+func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguise, error) {
+	var inner []int
+	for _, below := range all {
+		if below.Above == l {
+			inner = append(inner, below.Root.PID)
+		}
+	}
+	d := new(disguise)
+	if len(inner) == 0 {
+		return d, nil
+	}
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", l.Root.PID))
+	if err != nil {
+		return nil, err
+	}
+	if d.dir, err = os.MkdirTemp("", "renest-children-"); err != nil {
+		return nil, err
+	}
+	var p agent.Program
+	p.Call("unshare mounts", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWNS))
+	p.Call("make mounts private", unix.SYS_MOUNT, agent.Int(0), agent.String("/"), agent.Int(0), agent.Int(unix.MS_REC|unix.MS_PRIVATE), agent.Int(0))
+	for i, path := range lists {
+		shown, found, err := without(path, inner)
+		if err != nil {
+			return d, err
+		}
+		if !found {
+			continue
+		}
+		copied := filepath.Join(d.dir, strconv.Itoa(i))
+		if err := os.WriteFile(copied, []byte(shown), 0o600); err != nil {
+			return d, err
+		}
+		d.files = append(d.files, disguised{path: path, shown: shown, inner: inner})
+		p.Call("mount over "+path, unix.SYS_MOUNT, agent.String(copied), agent.String(path), agent.Int(0), agent.Int(unix.MS_BIND), agent.Int(0))
+	}
+	return d, a.Run(ctx, &p)
+}
+
+// without reads a list of children and leaves out some, of which found says whether
+// there were any.
+func without(path string, pids []int) (rest string, found bool, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", false, err
+	}
+	for field := range strings.FieldsSeq(string(text)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			return "", false, fmt.Errorf("%s: %w", path, err)
+		}
+		if slices.Contains(pids, pid) {
+			found = true
+			continue
+		}
+		rest += field + " "
+	}
+	return rest, found, nil
+}
+
+// check reports, with the tasks frozen, whether what CRIU is shown is still so: a
+// child born meanwhile would be lost.
+func (d *disguise) check() error {
+	if d == nil {
+		return nil
+	}
+	for _, f := range d.files {
+		if now, _, err := without(f.path, f.inner); err != nil || now != f.shown {
+			return fmt.Errorf("%s changed while the tree was about to be frozen: try again", f.path)
+		}
+	}
+	return nil
+}
+
+func (d *disguise) remove() {
+	if d != nil && d.dir != "" {
+		_ = os.RemoveAll(d.dir)
+	}
+}

@@ -1,0 +1,327 @@
+package criu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/dump"
+	dumpcriu "github.com/renest/renest/dump/criu"
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/restore"
+	"github.com/renest/renest/topology"
+)
+
+// Images returns how files of a folder of CRIU images have to read so that CRIU
+// restores in its own namespaces of the given types, by name.
+type Images func(dir string, types []topology.Type) (map[string][]byte, error)
+
+// Options say what to restore, and how.
+type Options struct {
+	Graph  *topology.Graph  // nstree.img
+	Record *dumpcriu.Record // of the same folder
+	Dir    string           // the folder
+	Share  Images           // required
+	CRIU   string           // the program; "criu" in PATH by default
+	Config []string         // lines of a configuration file of CRIU's
+	Name   string           // of the tree, as of [restore.Options]
+	// Root is where the root directory of the outermost tasks is, where that is
+	// not the one in the record.
+	Root string
+	// Sibling has CRIU make the first tasks as siblings of its own (-S of criu
+	// restore).
+	Sibling bool
+}
+
+// Result is a restored tree.
+type Result struct {
+	Tree  *restore.Tree
+	PIDs  []int    // of each layer's first task
+	Notes []string // what is not as it was
+}
+
+// Restore brings a tree back that [dumpcriu.Dump] dumped: its namespaces, its tasks,
+// and the namespaces above. It is looked at and compared before its tasks run on; on
+// an error nothing is left of it.
+func Restore(ctx context.Context, o Options) (*Result, error) {
+	r, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("restore with CRIU: %w", err)
+	}
+	defer r.close()
+	if err := r.plan(ctx); err != nil {
+		return nil, fmt.Errorf("%s cannot be restored here:\n%w", o.Dir, err)
+	}
+	tree, err := r.run(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("restore with CRIU: %w", err)
+	}
+	result := &Result{Tree: tree, Notes: r.notes}
+	for _, l := range r.done {
+		result.PIDs = append(result.PIDs, l.pid)
+	}
+	return result, nil
+}
+
+type restorer struct {
+	o        Options
+	proc     *nsfs.Proc
+	layers   []*layer
+	done     []*layerRun // those whose tasks exist
+	prepared *restore.Plan
+	standing *restore.Standing
+	// live are descriptors of the namespaces that there are already, by those of
+	// the image.
+	live  map[*topology.Namespace]*nsfs.NS
+	notes []string
+	found map[*topology.Namespace]*topology.Namespace
+}
+
+func open(o Options) (*restorer, error) {
+	if o.CRIU == "" {
+		o.CRIU = "criu"
+	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	path, version, err := dumpcriu.Find(o.CRIU)
+	if err != nil {
+		return nil, err
+	}
+	o.CRIU = path
+	r := &restorer{o: o, live: map[*topology.Namespace]*nsfs.NS{}}
+	if o.Record.CRIU/100 != version/100 {
+		r.note("the images are of CRIU %s, and this is %s", dumpcriu.VersionText(o.Record.CRIU), dumpcriu.VersionText(version))
+	}
+	if r.proc, err = nsfs.OpenProc(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *restorer) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+func (r *restorer) close() {
+	for _, ns := range r.live {
+		_ = ns.Close()
+	}
+	_ = r.proc.Close()
+}
+
+// plan finds every reason why it cannot be done.
+func (r *restorer) plan(ctx context.Context) error {
+	var err error
+	if r.layers, err = layers(r.o.Graph, r.o.Record); err != nil {
+		return err
+	}
+	if r.o.Root != "" {
+		r.layers[0].record.Root = r.o.Root
+	}
+	host, err := restore.ReadHost()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if !host.Privileged {
+		errs = append(errs, errors.New("it takes root with all capabilities: be root"))
+	}
+	for _, l := range r.layers {
+		errs = append(errs, r.judge(l)...)
+	}
+	r.prepared, err = restore.NewPlan(beforehand(r.o.Graph, r.layers), restore.PlanOptions{Privileged: host.Privileged})
+	if err == nil {
+		if err = host.Resolve(ctx, r.prepared); err == nil {
+			err = restore.Preflight(r.prepared, host)
+		}
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// judge returns what stands against one layer.
+func (r *restorer) judge(l *layer) []error {
+	var errs []error
+	dir := filepath.Join(r.o.Dir, l.record.Dir)
+	if _, err := os.Stat(filepath.Join(dir, "inventory.img")); err != nil {
+		errs = append(errs, fmt.Errorf("%s holds no images of CRIU: %w", dir, err))
+	}
+	mnt := l.in(topology.Mnt)
+	if slices.Contains(l.made, mnt) {
+		if root := l.record.Root; root == "" {
+			errs = append(errs, fmt.Errorf("where the root directory of task %d is, is not known: say so (--root PATH)", l.root.PID))
+		} else if st, err := os.Stat(root); err != nil || !st.IsDir() {
+			errs = append(errs, fmt.Errorf("the root directory of task %d was %s, which is none here: say where it is (--root PATH)", l.root.PID, root))
+		}
+	} else if !mnt.External || !l.in(topology.User).External {
+		errs = append(errs, fmt.Errorf("task %d shares %s with what is above it, the mounts of which are not restored", l.root.PID, mnt.Name()))
+	}
+	if user := l.in(topology.User); !user.External {
+		if _, ok := topology.MapDown(user.User.UIDMap, 0); !ok {
+			errs = append(errs, fmt.Errorf("%s does not map uid 0, as which CRIU runs in it", user.Name()))
+		}
+	}
+	return errs
+}
+
+// run makes what CRIU does not, and has CRIU make the rest.
+func (r *restorer) run(ctx context.Context) (tree *restore.Tree, err error) {
+	if r.standing, err = restore.Execute(ctx, r.prepared, restore.Options{Name: r.o.Name}); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.standing.Close()) }()
+	r.notes = append(r.notes, r.standing.Notes...)
+	if err := r.openMade(); err != nil {
+		return nil, err
+	}
+	if err := r.layer(ctx, 0); err != nil {
+		r.kill()
+		return nil, err
+	}
+	if err := r.adopt(); err != nil {
+		r.kill()
+		return nil, err
+	}
+	if tree, err = r.standing.Commit(ctx); err != nil {
+		r.kill()
+	}
+	return tree, err
+}
+
+// openMade opens what stands already.
+func (r *restorer) openMade() error {
+	index := r.o.Graph.Index()
+	for _, b := range r.standing.Bindings {
+		typ, ino, err := topology.ParseName(b.Image)
+		if err != nil {
+			return err
+		}
+		n := index.Lookup(typ, ino)
+		ns, err := nsfs.Open(b.Path)
+		if err != nil {
+			return fmt.Errorf("%s: %w", b.Image, err)
+		}
+		r.live[n] = ns
+	}
+	return nil
+}
+
+// openRestored opens what CRIU has made for the root of a layer.
+func (r *restorer) openRestored(l *layer, pid int) error {
+	t, err := r.proc.Task(pid)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	for _, n := range l.made {
+		if n != l.in(n.Type) {
+			continue // of another task of the layer
+		}
+		if r.live[n], err = t.Open(nsfs.Link(topology.LinkOf(n.Type))); err != nil {
+			delete(r.live, n)
+			return err
+		}
+	}
+	return nil
+}
+
+// verify compares all that there is with the image. Every task exists, and none runs.
+func (r *restorer) verify(ctx context.Context) error {
+	live, err := dump.Tree(ctx, r.done[0].pid, dump.Options{Inits: true, NoBinds: true})
+	if err != nil {
+		return fmt.Errorf("look at what was made: %w", err)
+	}
+	image := part(r.o.Graph, nil)
+	r.found, err = topology.Isomorphic(image, part(live, r.crewPIDs()), topology.CompareOptions{
+		IgnoreTime:    !ownTime(image),
+		IgnoreOffsets: true, // CRIU and restore move them, for clocks to go on
+		IgnoreSysctls: true,
+	})
+	if err != nil {
+		return fmt.Errorf("what was made is not what the image has: %w", err)
+	}
+	return nil
+}
+
+// ownTime reports whether the image has a time namespace of its own. Where it has
+// none, CRIU makes one all the same.
+func ownTime(g *topology.Graph) bool {
+	return slices.ContainsFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.Type == topology.Time && !n.External })
+}
+
+// part returns the graph of the namespaces that tasks are in, apart from some tasks,
+// and of those above: what is only held by a descriptor of an ancestor is not the
+// tree's.
+func part(g *topology.Graph, apart map[int]bool) *topology.Graph {
+	out := &topology.Graph{Header: g.Header}
+	keep := map[*topology.Namespace]bool{}
+	var need func(n *topology.Namespace)
+	need = func(n *topology.Namespace) {
+		if n != nil && !keep[n] {
+			keep[n] = true
+			need(n.Owner)
+			need(n.Parent)
+		}
+	}
+	for _, t := range g.Tasks {
+		if apart[t.PID] {
+			continue
+		}
+		out.Tasks = append(out.Tasks, t)
+		for _, n := range t.Namespaces {
+			need(n)
+		}
+	}
+	for _, n := range g.Namespaces {
+		if keep[n] {
+			out.Namespaces = append(out.Namespaces, n)
+		}
+	}
+	return out
+}
+
+// crewPIDs are processes of the restore itself.
+func (r *restorer) crewPIDs() map[int]bool {
+	pids := map[int]bool{}
+	for _, l := range r.done {
+		for _, pid := range l.helpers {
+			pids[pid] = true
+		}
+	}
+	return pids
+}
+
+// adopt makes the restored tasks part of the tree that is to stand.
+func (r *restorer) adopt() error {
+	index := r.o.Graph.Index()
+	for _, l := range r.done {
+		var list []restore.Binding
+		for _, n := range l.layer.made {
+			b := restore.Binding{Image: n.Name(), PID: l.pid}
+			if live := r.found[index.Lookup(n.Type, n.Ino)]; live != nil {
+				b.Live, b.NSID = live.Name(), live.ID
+			}
+			if n == l.layer.in(n.Type) {
+				b.Path = fmt.Sprintf("/proc/%d/ns/%s", l.pid, n.Type)
+			}
+			list = append(list, b)
+		}
+		if err := r.standing.Adopt(l.pid, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kill ends what CRIU has restored, where no pid namespace of ours does.
+func (r *restorer) kill() {
+	for _, l := range r.done {
+		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
+	}
+}
