@@ -22,7 +22,7 @@ func (d *dumper) cgroupVisit(n *node) visit {
 	return visit{
 		node: n,
 		what: "cgroup root",
-		ask: func(p *agent.Program) {
+		ask: func(p *agent.Program, _ agent.Arg) {
 			if n.member.pid != 0 {
 				read = readFile(p, strconv.Itoa(n.member.pid)+"/task/"+strconv.Itoa(n.member.tid)+"/cgroup", 2)
 			}

@@ -43,7 +43,7 @@ func (v *inside) cgroupMountVisit(n *node) visit {
 	return visit{
 		node: n,
 		what: "cgroup root",
-		ask: func(p *agent.Program) {
+		ask: func(p *agent.Program, _ agent.Arg) {
 			call := func(what string, nr uintptr, args ...agent.Arg) *agent.Call {
 				c := p.Call(what, nr, args...).MayFail()
 				calls = append(calls, c)

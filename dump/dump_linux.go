@@ -63,7 +63,8 @@ type dumper struct {
 	socks sockets
 	tasks []*task
 	pins  []pin
-	inner *inside // agents, nil until they are needed
+	inner *inside           // agents, nil until they are needed
+	fresh map[string]string // settings of a fresh net namespace
 
 	lostTasks      int // of this look: that had ended before they were read
 	unknownSockets []unknownSocket

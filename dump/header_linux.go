@@ -41,6 +41,11 @@ func (d *dumper) header() topology.Header {
 	if unix.Uname(&u) == nil {
 		h.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
+	if c, err := clocks(d.proc); err == nil {
+		h.Clocks = &c
+	} else {
+		d.miss.add("clocks", reason(err))
+	}
 	h.Missing = d.miss.lines()
 	h.Complete = len(h.Missing) == 0
 	return h

@@ -21,18 +21,26 @@ type inside struct {
 	crew   *agent.Crew
 	admin  bool // CAP_SYS_ADMIN here, and so in every user namespace below
 	puppet puppet
+
+	ownProc   procState
+	pidMaxOwn bool                   // a pid namespace has a pid_max of its own
+	used      map[*node]map[int]bool // pid: numbers that natives had better not take
 }
 
 // visit is a stay in one namespace.
 type visit struct {
 	node *node
-	ask  func(*agent.Program) // adds calls, all of which may fail
-	take func() error         // takes the answers, after all of them
-	what string               // of the state that is missing where it fails
+	// ask adds calls, all of which may fail; settings are to be read below proc.
+	ask  func(p *agent.Program, proc agent.Arg)
+	take func() error // takes the answers, after all of them
+	what string       // of the state that is missing where it fails
 }
 
 // visitBatch bounds the descriptors held at a time, here and in the agents.
 const visitBatch = 64
+
+// programCalls bounds how much memory a program takes: about this many calls.
+const programCalls = 1000
 
 // agents starts the agents when they are needed first. They end with the dump.
 func (d *dumper) agents() (*inside, error) {
@@ -162,8 +170,77 @@ type opened struct {
 	err error
 }
 
-// open gives namespaces to the agents.
+// open gives namespaces to the agents: through a task in each, where that is still
+// there, and else from a descriptor of ours.
 func (v *inside) open(nodes []*node) ([]opened, error) {
+	got, err := v.openByTask(nodes)
+	if err != nil {
+		return nil, err
+	}
+	var rest []int
+	for i, o := range got {
+		if o.err != nil {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
+		return got, nil
+	}
+	others := make([]*node, len(rest))
+	for k, i := range rest {
+		others[k] = nodes[i]
+	}
+	again, err := v.reopen(others)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range rest {
+		got[i] = again[k]
+	}
+	return got, nil
+}
+
+// openByTask opens namespaces by the links of their members, and holds what it got
+// against the numbers.
+func (v *inside) openByTask(nodes []*node) ([]opened, error) {
+	got := make([]opened, len(nodes))
+	calls := make([]*agent.Call, len(nodes))
+	stats := make([]*agent.Buffer, len(nodes))
+	var p, wrong agent.Program
+	for i, n := range nodes {
+		got[i].err = nsfs.ErrGone
+		if n.member.pid == 0 {
+			continue
+		}
+		name := strconv.Itoa(n.member.pid) + "/task/" + strconv.Itoa(n.member.tid) + "/ns/" + n.ref.Type.String()
+		calls[i], stats[i] = p.Call("open", unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(name), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail(), agent.NewBuffer(statSize)
+		p.Call("fstat", unix.SYS_FSTAT, calls[i].Ret(), agent.Out(stats[i])).MayFail()
+	}
+	if p.Len() == 0 {
+		return got, nil
+	}
+	if err := v.crew.Root().Run(v.d.ctx, &p); err != nil {
+		return nil, &lostError{err}
+	}
+	for i, n := range nodes {
+		switch {
+		case calls[i] == nil || calls[i].Err() != nil:
+		case inode(stats[i]) != n.ref.Ino:
+			wrong.Call("close", unix.SYS_CLOSE, agent.Int(calls[i].Value())).MayFail()
+		default:
+			got[i] = opened{fd: calls[i].Value()}
+		}
+	}
+	if wrong.Len() > 0 {
+		if err := v.crew.Root().Run(v.d.ctx, &wrong); err != nil {
+			return nil, &lostError{err}
+		}
+	}
+	return got, nil
+}
+
+// reopen opens namespaces here, and gives the agents the descriptors.
+func (v *inside) reopen(nodes []*node) ([]opened, error) {
 	got := make([]opened, len(nodes))
 	calls := make([]*agent.Call, len(nodes))
 	held := make([]*nsfs.NS, 0, len(nodes))
@@ -205,26 +282,36 @@ func (v *inside) batch(a *agent.Agent, visits []visit) error {
 	if err != nil {
 		return err
 	}
-	var p agent.Program
+	if err := v.tryProc(a); err != nil {
+		return err
+	}
 	joined := make([]*agent.Call, len(visits))
-	for i, w := range visits {
-		if got[i].err == nil {
-			joined[i] = setns(&p, got[i].fd, w.node)
-			w.ask(&p)
-			p.Call("close", unix.SYS_CLOSE, agent.Int(got[i].fd)).MayFail()
-		}
-	}
-	if err := a.Run(v.d.ctx, &p); err != nil {
-		return &lostError{err}
-	}
-	for i, w := range visits {
-		err := got[i].err
-		if joined[i] != nil {
-			if err = joined[i].Err(); err == nil {
-				err = w.take()
+	for first := 0; first < len(visits); {
+		var p agent.Program
+		proc := v.openProc(&p)
+		next := first
+		for ; next < len(visits) && p.Len() < programCalls; next++ {
+			if w := visits[next]; got[next].err == nil {
+				joined[next] = setns(&p, got[next].fd, w.node)
+				w.ask(&p, proc.proc)
+				p.Call("close", unix.SYS_CLOSE, agent.Int(got[next].fd)).MayFail()
 			}
 		}
-		v.failed(w.node, w.what, err)
+		proc.close(&p)
+		if err := a.Run(v.d.ctx, &p); err != nil {
+			return &lostError{err}
+		}
+		for i := first; i < next; i++ {
+			err := got[i].err
+			if joined[i] != nil {
+				if err = joined[i].Err(); err == nil {
+					err = visits[i].take()
+				}
+			}
+			v.failed(visits[i].node, visits[i].what, err)
+			visits[i] = visit{} // and what it read
+		}
+		first = next
 	}
 	return nil
 }

@@ -32,10 +32,11 @@ type node struct {
 	time     member // a task whose children will be in it: /proc shows that offset
 	way      way
 	maps     *userMaps
-	bindsBy  bool         // mnt: its bind mounts were read, or are being
-	bindsBad int          // mnt: how often one could not be opened
-	mounts   nsfs.MountNS // mnt: zero where the kernel does not say
-	partly   member       // mnt: a task in it that sees some of its mounts
+	limits   topology.Sysctls // user
+	bindsBy  bool             // mnt: its bind mounts were read, or are being
+	bindsBad int              // mnt: how often one could not be opened
+	mounts   nsfs.MountNS     // mnt: zero where the kernel does not say
+	partly   member           // mnt: a task in it that sees some of its mounts
 
 	held    bool        // by the caller, who is in it
 	refs    int         // tasks, descriptors and mounts that lead here by its number

@@ -40,6 +40,10 @@ type Options struct {
 	// alone, without an agent.
 	NoState bool
 
+	// NoSysctls leaves out what takes the most time of that: the settings of
+	// ipc, net and user namespaces, pid_max and last pids.
+	NoSysctls bool
+
 	// NoBinds leaves out bind mounts of namespaces, and those that nothing else
 	// leads to.
 	NoBinds bool

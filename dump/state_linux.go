@@ -18,25 +18,9 @@ func (d *dumper) readState() error {
 	if err := d.usersByTask(); err != nil {
 		return err
 	}
-	var visits []visit
-	var holes, idle []*node
-	for _, n := range d.nodes {
-		switch {
-		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil:
-			holes = append(holes, n)
-		case n.external:
-		case n.ref.Type == nsfs.UTS:
-			visits = append(visits, d.utsVisit(n))
-		case n.ref.Type == nsfs.Time && !d.timeByTask(n):
-			visits = append(visits, d.timeVisit(n))
-		case n.ref.Type == nsfs.Cgroup:
-			visits = append(visits, d.cgroupVisit(n))
-		case n.ref.Type == nsfs.PID && n.noInit && !n.unborn && !d.hasPIDChild(n):
-			idle = append(idle, n)
-		}
-	}
-	if len(visits)+len(holes)+len(idle) > 0 {
-		if err := d.readInside(holes, idle, visits); err != nil {
+	a := d.asked()
+	if !a.empty() {
+		if err := d.readInside(a); err != nil {
 			return err
 		}
 	}
@@ -44,8 +28,62 @@ func (d *dumper) readState() error {
 	return nil
 }
 
+// asked is what only agents can read.
+type asked struct {
+	holes  []*node // user namespaces without a task, for their maps
+	idle   []*node // pid namespaces without an init, for whether they had one
+	users  []*node // for their limits
+	pids   []*node // for pid_max and last pid
+	nets   bool    // among the visits is a net namespace
+	visits []visit
+}
+
+func (a *asked) empty() bool {
+	return len(a.visits)+len(a.holes)+len(a.idle)+len(a.users)+len(a.pids) == 0
+}
+
+// asked finds out what is to be read, once /proc has shown what it does.
+func (d *dumper) asked() *asked {
+	a := &asked{}
+	for _, n := range d.nodes {
+		switch {
+		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil:
+			a.holes = append(a.holes, n)
+		case n.external:
+		case n.ref.Type == nsfs.UTS:
+			a.visits = append(a.visits, d.utsVisit(n))
+		case n.ref.Type == nsfs.Time && !d.timeByTask(n):
+			a.visits = append(a.visits, d.timeVisit(n))
+		case n.ref.Type == nsfs.Cgroup:
+			a.visits = append(a.visits, d.cgroupVisit(n))
+		case n.ref.Type == nsfs.PID && n.noInit && !n.unborn && !d.hasPIDChild(n):
+			a.idle = append(a.idle, n)
+		}
+		if !n.external && !d.opts.NoSysctls {
+			a.settings(d, n)
+		}
+	}
+	return a
+}
+
+// settings adds the settings of n.
+func (a *asked) settings(d *dumper, n *node) {
+	switch n.ref.Type {
+	case nsfs.User:
+		a.users = append(a.users, n)
+	case nsfs.PID:
+		if n.init != 0 && !n.noInit {
+			a.pids = append(a.pids, n)
+		}
+	case nsfs.IPC:
+		a.visits = append(a.visits, d.ipcVisit(n))
+	case nsfs.Net:
+		a.visits, a.nets = append(a.visits, d.netVisit(n)), true
+	}
+}
+
 // readInside asks agents for what /proc does not show.
-func (d *dumper) readInside(holes, idle []*node, visits []visit) error {
+func (d *dumper) readInside(a *asked) error {
 	v, err := d.agents()
 	if err != nil {
 		if d.ctx.Err() != nil {
@@ -55,10 +93,17 @@ func (d *dumper) readInside(holes, idle []*node, visits []visit) error {
 		return nil
 	}
 	for _, step := range []func() error{
-		func() error { return v.userHoles(holes) },
-		func() error { return v.bornOrNot(idle) },
-		func() error { return v.visitAll(visits) },
+		func() error { return v.userHoles(a.holes) },
+		func() error { return v.bornOrNot(a.idle) },
+		func() error {
+			if !a.nets {
+				return nil
+			}
+			return v.freshNet()
+		},
+		func() error { return v.visitAll(a.visits) },
 		v.lostCgroups,
+		func() error { return v.natives(a.users, a.pids) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("dump: %w", err)

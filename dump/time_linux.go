@@ -35,7 +35,7 @@ func (d *dumper) timeVisit(n *node) visit {
 	return visit{
 		node: n,
 		what: "clock offsets",
-		ask:  func(p *agent.Program) { read = readFile(p, "self/timens_offsets", 1) },
+		ask:  func(p *agent.Program, _ agent.Arg) { read = readFile(p, "self/timens_offsets", 1) },
 		take: func() error {
 			b, err := read()
 			if err != nil {

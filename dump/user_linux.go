@@ -12,11 +12,18 @@ import (
 // userMaps are a user namespace's maps: in the caller's numbers, or in those of
 // its parent, whichever was read.
 type userMaps struct {
-	seen      bool // uid and gid are in the caller's numbers
-	uid, gid  []topology.Extent
+	seen bool // uid and gid are in the caller's numbers
+	idMaps
 	setgroups string
 	done      bool // both of the following are there
-	rel, abs  struct{ uid, gid []topology.Extent }
+	rel, abs  idMaps
+}
+
+type idMaps struct{ uid, gid, projid []topology.Extent }
+
+// each returns a map for each of those of m and p by f.
+func (m *idMaps) each(f func(m, p []topology.Extent) []topology.Extent, p *idMaps) idMaps {
+	return idMaps{f(m.uid, p.uid), f(m.gid, p.gid), f(m.projid, p.projid)}
 }
 
 // everyID is the map of the caller's own user namespace, in its own numbers.
@@ -48,11 +55,12 @@ func (d *dumper) userByTask(n *node) {
 	}
 	uid, err1 := t.UIDMap()
 	gid, err2 := t.GIDMap()
-	setgroups, err3 := t.Setgroups()
-	if err1 != nil || err2 != nil || err3 != nil {
+	projid, err3 := t.ProjIDMap()
+	setgroups, err4 := t.Setgroups()
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
 		return
 	}
-	n.maps = &userMaps{seen: true, uid: extents(uid), gid: extents(gid), setgroups: setgroups}
+	n.maps = &userMaps{seen: true, idMaps: idMaps{extents(uid), extents(gid), extents(projid)}, setgroups: setgroups}
 }
 
 func extents(m []nsfs.Extent) []topology.Extent {
@@ -89,6 +97,7 @@ func (v *inside) userHole(n *node) error {
 	var p agent.Program
 	uid := readFile(&p, "self/uid_map", mapPages)
 	gid := readFile(&p, "self/gid_map", mapPages)
+	projid := readFile(&p, "self/projid_map", mapPages)
 	setgroups := readFile(&p, "self/setgroups", 1)
 	if err := a.Run(v.d.ctx, &p); err != nil {
 		return &lostError{err}
@@ -101,6 +110,9 @@ func (v *inside) userHole(n *node) error {
 		return err
 	}
 	if m.gid, err = parseMap(gid); err != nil {
+		return err
+	}
+	if m.projid, err = parseMap(projid); err != nil {
 		return err
 	}
 	b, err := setgroups()
@@ -132,8 +144,11 @@ func (d *dumper) userStates() {
 		if m == nil || p == nil {
 			continue // and in Missing: out of sight, or not to be entered
 		}
-		s := &topology.UserState{UIDMap: m.rel.uid, GIDMap: m.rel.gid, Setgroups: m.setgroups, OwnerUID: n.ownerUID}
-		if size(m.rel.uid) != size(m.uid) || size(m.rel.gid) != size(m.gid) {
+		s := &topology.UserState{
+			UIDMap: m.rel.uid, GIDMap: m.rel.gid, ProjIDMap: m.rel.projid,
+			Setgroups: m.setgroups, OwnerUID: n.ownerUID, Sysctls: n.limits,
+		}
+		if size(m.rel.uid) != size(m.uid) || size(m.rel.gid) != size(m.gid) || size(m.rel.projid) != size(m.projid) {
 			d.miss.add(n.ref.String(), "id maps: not all of them lie in those of the parent, as they are seen from here")
 		}
 		if uid, ok := topology.MapUp(p.abs.uid, n.ownerUID); ok {
@@ -152,7 +167,7 @@ func (d *dumper) mapsOf(n *node) *userMaps {
 	}
 	if n == d.own[nsfs.InUser] {
 		m := &userMaps{done: true}
-		m.abs.uid, m.abs.gid = everyID, everyID
+		m.abs = idMaps{everyID, everyID, everyID}
 		return m
 	}
 	m := n.maps
@@ -165,13 +180,9 @@ func (d *dumper) mapsOf(n *node) *userMaps {
 	}
 	m.done = true
 	if m.seen {
-		m.abs.uid, m.abs.gid = m.uid, m.gid
-		m.rel.uid = topology.Relativize(m.uid, p.abs.uid)
-		m.rel.gid = topology.Relativize(m.gid, p.abs.gid)
+		m.abs, m.rel = m.idMaps, m.each(topology.Relativize, &p.abs)
 	} else {
-		m.rel.uid, m.rel.gid = m.uid, m.gid
-		m.abs.uid = topology.Compose(m.uid, p.abs.uid)
-		m.abs.gid = topology.Compose(m.gid, p.abs.gid)
+		m.rel, m.abs = m.idMaps, m.each(topology.Compose, &p.abs)
 	}
 	return m
 }

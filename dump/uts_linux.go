@@ -17,12 +17,13 @@ const (
 
 // utsVisit asks for host and domain name by uname(2), which is the only way.
 func (d *dumper) utsVisit(n *node) visit {
-	buf := agent.NewBuffer(utsSize)
+	var buf *agent.Buffer
 	var call *agent.Call
 	return visit{
 		node: n,
 		what: "names",
-		ask: func(p *agent.Program) {
+		ask: func(p *agent.Program, _ agent.Arg) {
+			buf = agent.NewBuffer(utsSize)
 			call = p.Call("uname", unix.SYS_UNAME, agent.Out(buf)).MayFail()
 		},
 		take: func() error {

@@ -22,6 +22,9 @@ func (t Task) UIDMap() ([]Extent, error) { return t.idMap("uid_map\x00") }
 // GIDMap is UIDMap for groups.
 func (t Task) GIDMap() ([]Extent, error) { return t.idMap("gid_map\x00") }
 
+// ProjIDMap is UIDMap for project ids (disk quotas).
+func (t Task) ProjIDMap() ([]Extent, error) { return t.idMap("projid_map\x00") }
+
 func (t Task) idMap(path cstr) ([]Extent, error) {
 	b, err := readAll(t.fd, path, nil)
 	if err != nil {

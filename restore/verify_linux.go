@@ -21,6 +21,7 @@ func (s *Standing) verify(ctx context.Context) error {
 	// tree's.
 	o := s.o.Dump
 	o.NoBinds = true
+	o.NoSysctls = true // the steps that set them look themselves
 	var err error
 	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), o); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
@@ -33,9 +34,9 @@ func (s *Standing) verify(ctx context.Context) error {
 		return fmt.Errorf("look at what was made: %w", err)
 	}
 	for n, l := range live {
-		forget(n, l)
+		settle(n, l)
 	}
-	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{}); err != nil {
+	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{IgnoreSysctls: true}); err != nil {
 		if missing := s.Live.Header.Missing; len(missing) > 0 {
 			err = fmt.Errorf("%w; what could not be seen of it: %s", err, strings.Join(missing, "; "))
 		}
@@ -91,14 +92,21 @@ func (s *Standing) find() (map[*topology.Namespace]*topology.Namespace, error) {
 	return live, nil
 }
 
-// forget drops from live what the image does not know of n, so that it is not
-// compared.
-func forget(n, live *topology.Namespace) {
+// settle drops from live what the image does not know of n, so that it is not
+// compared, and notes what was not looked at again: the steps that set it did.
+func settle(n, live *topology.Namespace) {
 	if n.UTS == nil {
 		live.UTS = nil
 	}
 	if n.Time == nil {
 		live.Time = nil
+	}
+	live.IPC, live.Net = n.IPC, n.Net
+	if live.User != nil && n.User != nil {
+		live.User.Sysctls = n.User.Sysctls
+	}
+	if live.PID != nil && n.PID != nil {
+		live.PID.PIDMax = n.PID.PIDMax
 	}
 }
 

@@ -627,6 +627,7 @@ func TestIsomorphicOptions(t *testing.T) {
 		{name: "sysctls ignored", o: CompareOptions{IgnoreSysctls: true}, same: true, change: func(x *nest) {
 			x.a.User.Sysctls = Sysctls{{"user.max_net_namespaces", "1"}}
 			x.pidA.PID = &PIDState{PIDMax: 1000}
+			x.net.Net = &NetState{}
 		}},
 		{name: "order of extents", same: true, change: func(x *nest) { slices.Reverse(x.a.User.UIDMap) }},
 	} {

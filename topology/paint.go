@@ -62,7 +62,9 @@ func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
 		b = appendIDMap(b, u.GIDMap)
 		b = appendIDMap(b, u.ProjIDMap)
 		b = appendString(b, u.Setgroups)
-		b = appendSysctls(b, u.Sysctls, o)
+		if !o.IgnoreSysctls {
+			b = appendSysctls(b, u.Sysctls)
+		}
 	}
 	if u := n.UTS; u == nil {
 		b = append(b, 0)
@@ -79,20 +81,26 @@ func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
 			b = binary.AppendUvarint(b, uint64(off.Nsec))
 		}
 	}
+	if !o.IgnoreSysctls {
+		b = appendSettings(b, n)
+	}
+	return b
+}
+
+// appendSettings appends what is compared of the settings of n, those of a user
+// namespace apart.
+func appendSettings(b []byte, n *Namespace) []byte {
 	if i := n.IPC; i == nil {
 		b = append(b, 0)
 	} else {
-		b = appendSysctls(append(b, 1), i.Sysctls, o)
+		b = appendSysctls(append(b, 1), i.Sysctls)
 	}
 	if t := n.Net; t == nil {
 		b = append(b, 0)
-	} else if b = append(b, 1); !o.IgnoreSysctls {
-		b = appendSysctls(append(b, flag(t.Loopback)), t.Sysctls, o)
+	} else {
+		b = appendSysctls(append(b, 1, flag(t.Loopback)), t.Sysctls)
 	}
-	if !o.IgnoreSysctls {
-		b = binary.AppendUvarint(b, uint64(n.pidMax()))
-	}
-	return b
+	return binary.AppendUvarint(b, uint64(n.pidMax()))
 }
 
 // pidMax returns the limit that a pid namespace sets itself, 0 where it has none.

@@ -111,15 +111,16 @@ func (v *validation) sysctls(n *Namespace, s Sysctls) {
 			v.add("%s: has the setting %q, which is none that is kept of a %s namespace", n.Name(), clip(x.Name, 60), n.Type)
 		case i > 0 && s[i-1].Name >= x.Name:
 			v.add("%s: its settings are not in order at %q", n.Name(), x.Name)
-		case !plainValue(x.Value):
+		case !ValidSysctl(x.Value):
 			v.add("%s: its setting %s is %q, which is no list of numbers", n.Name(), x.Name, clip(x.Value, 40))
 		}
 	}
 }
 
-// plainValue reports whether s is a list of numbers, as every setting that is
-// kept is. What is written for a stranger cannot be anything else.
-func plainValue(s string) bool {
+// ValidSysctl reports whether s is a list of numbers with a space between, as the
+// value of every setting that is kept is. What is written for a stranger cannot be
+// anything else.
+func ValidSysctl(s string) bool {
 	if len(s) == 0 || len(s) > maxSysctl {
 		return false
 	}
@@ -137,10 +138,7 @@ func plainValue(s string) bool {
 }
 
 // appendSysctls appends settings as compared by appendNamespace.
-func appendSysctls(b []byte, s Sysctls, o CompareOptions) []byte {
-	if o.IgnoreSysctls {
-		return b
-	}
+func appendSysctls(b []byte, s Sysctls) []byte {
 	for _, x := range s {
 		b = appendString(append(b, 1), x.Name)
 		b = appendString(b, x.Value)
@@ -179,22 +177,21 @@ func (r *reasonList) compareSysctls(a, b Sysctls, o CompareOptions) {
 // settings says which settings of two namespaces of one type differ, those of user
 // namespaces apart.
 func (r *reasonList) settings(a, b *Namespace, o CompareOptions) {
+	if o.IgnoreSysctls {
+		return
+	}
 	if u, v := a.IPC, b.IPC; u != nil && v != nil {
 		r.compareSysctls(u.Sysctls, v.Sysctls, o)
 	} else if u != v {
 		r.add("the settings of one are unknown")
 	}
 	if u, v := a.Net, b.Net; u != nil && v != nil {
-		if !o.IgnoreSysctls {
-			r.text("loopback", upOrDown(u.Loopback), upOrDown(v.Loopback))
-		}
+		r.text("loopback", upOrDown(u.Loopback), upOrDown(v.Loopback))
 		r.compareSysctls(u.Sysctls, v.Sysctls, o)
 	} else if u != v {
 		r.add("the settings of one are unknown")
 	}
-	if !o.IgnoreSysctls {
-		r.text("pid_max", fmt.Sprint(a.pidMax()), fmt.Sprint(b.pidMax()))
-	}
+	r.text("pid_max", fmt.Sprint(a.pidMax()), fmt.Sprint(b.pidMax()))
 }
 
 func upOrDown(up bool) string {

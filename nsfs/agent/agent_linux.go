@@ -71,8 +71,8 @@ func (a *Agent) Start(ctx context.Context, p *Program) error {
 // start loads p. Where end is not nil, the agent goes there, and to no further
 // work, once all of p succeeded.
 func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
-	if p.err != nil {
-		return p.err
+	if err := p.check(); err != nil {
+		return err
 	}
 	if err := a.Wait(ctx); err != nil {
 		return err

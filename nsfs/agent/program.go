@@ -121,9 +121,6 @@ func (p *Program) Call(what string, nr uintptr, args ...Arg) *Call {
 		if a.out != nil {
 			p.size += align(uintptr(a.out.size))
 		}
-		if a.from != nil && (a.from.index >= len(p.calls) || p.calls[a.from.index] != a.from) {
-			p.err = fmt.Errorf("%s: an argument is no earlier result of this program", what)
-		}
 	}
 	if len(args) > 6 {
 		p.err = fmt.Errorf("%s: more than six arguments", what)
@@ -203,6 +200,18 @@ func (p *Program) append(q *Program) {
 	}
 	p.size += q.size
 	p.err = errors.Join(p.err, q.err)
+}
+
+// check reports what is wrong with the program.
+func (p *Program) check() error {
+	for i, c := range p.calls {
+		for _, a := range c.args {
+			if a.from != nil && (a.from.index >= i || p.calls[a.from.index] != a.from) {
+				return fmt.Errorf("%s: an argument is no earlier result of this program", c.what)
+			}
+		}
+	}
+	return p.err
 }
 
 // load writes the program to the arena at off, to be followed by the record at

@@ -16,6 +16,7 @@ func TestSpawn(t *testing.T) {
 	a := fork(t, c.Root(), unix.CLONE_NEWUSER|unix.CLONE_NEWPID)
 	var p, first, second Program
 	before := p.Call("getpid", unix.SYS_GETPID)
+	first.Call("a call with a result of before", unix.SYS_GETPGID, before.Ret())
 	parent := first.Call("getppid", unix.SYS_GETPPID)
 	firstPID := first.Call("getpid", unix.SYS_GETPID)
 	first.Call("exit after it", unix.SYS_GETPID)

@@ -142,6 +142,10 @@ func (b *builder) another() {
 	switch n.Type {
 	case topology.UTS:
 		n.UTS = &topology.UTSState{NodeName: b.name(), DomainName: b.name()}
+	case topology.IPC:
+		n.IPC = &topology.IPCState{}
+	case topology.Net:
+		n.Net = &topology.NetState{}
 	case topology.Time:
 		n.Time = &topology.TimeState{Monotonic: b.offset(), Boottime: b.offset()}
 	}
