@@ -73,7 +73,8 @@ type dumper struct {
 	active      []nsfs.ID // what listns(2) listed before anything was opened
 	listedNodes []*node   // that only listns(2) led to
 	nodes       []*node   // what the dump holds
-	lost        []*node   // cgroup namespaces whose root no task shows
+	spare       []topology.Namespace
+	lost        []*node // cgroup namespaces whose root no task shows
 }
 
 // pin is a descriptor or a bind mount that keeps a namespace alive.

@@ -54,13 +54,10 @@ func (d *dumper) scanListed() error {
 		return nil
 	}
 	found := map[nsfs.ID]bool{}
-	var owners []*node
-	for _, n := range d.reg.all() {
+	owners := d.reg.all(func(n *node) bool {
 		found[n.id] = true
-		if d.root != 0 && n.ref.Type == nsfs.User && !n.external {
-			owners = append(owners, n)
-		}
-	}
+		return d.root != 0 && n.ref.Type == nsfs.User && !n.external
+	})
 	if d.root == 0 {
 		_, err := d.listed(nsfs.Query{}, found)
 		return err

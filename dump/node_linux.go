@@ -43,7 +43,8 @@ type node struct {
 	checked bool        // that it was still the same after all of those were read
 	stale   atomic.Bool // it is gone, and its number may be another's
 
-	out *topology.Namespace
+	out    *topology.Namespace
+	pinned int // by how many things
 }
 
 // member is a task by its numbers. They are trusted only after a look at what
@@ -144,16 +145,7 @@ func (r *registry) releaseBinds(n *node) {
 // unreadMounts returns the mount namespaces whose bind mounts were not read, in a
 // fixed order.
 func (r *registry) unreadMounts() []*node {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var list []*node
-	for _, n := range r.nodes {
-		if n.ref.Type == nsfs.Mnt && !n.bindsBy && n.known.Load() {
-			list = append(list, n)
-		}
-	}
-	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.ref.Ino, b.ref.Ino) })
-	return list
+	return r.all(func(n *node) bool { return n.ref.Type == nsfs.Mnt && !n.bindsBy })
 }
 
 // forget removes a node whose namespace is gone, and whose number may be another's.
@@ -188,16 +180,25 @@ func (r *registry) lookup(ref nsfs.Ref) *node {
 	return nil
 }
 
-// all returns every described node, in a fixed order.
-func (r *registry) all() []*node {
+// each calls f with every described node.
+func (r *registry) each(f func(*node)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]*node, 0, len(r.nodes))
 	for _, n := range r.nodes {
 		if n.known.Load() {
-			list = append(list, n)
+			f(n)
 		}
 	}
+}
+
+// all returns every described node that is wanted, in a fixed order.
+func (r *registry) all(wanted func(*node) bool) []*node {
+	var list []*node
+	r.each(func(n *node) {
+		if wanted(n) {
+			list = append(list, n)
+		}
+	})
 	slices.SortFunc(list, func(a, b *node) int { return cmp.Compare(a.ref.Ino, b.ref.Ino) })
 	return list
 }

@@ -24,10 +24,7 @@ func (d *dumper) recheck() (again []int, unsure bool) {
 	} else {
 		moved, unsure = d.confirmHeld()
 	}
-	for _, n := range d.reg.all() {
-		if !n.doubted() {
-			continue
-		}
+	for _, n := range d.reg.all((*node).doubted) {
 		if ns, err := d.reopen(n); err == nil { // a descriptor holds it, say
 			_ = ns.Close()
 			n.checked = true
@@ -110,9 +107,7 @@ func gone(n *node) bool {
 
 // countRefs counts who leads to each namespace by no more than its number.
 func (d *dumper) countRefs() {
-	for _, n := range d.reg.all() {
-		n.refs = 0
-	}
+	d.reg.each(func(n *node) { n.refs = 0 })
 	for _, t := range d.tasks {
 		if t.sure && d.ids {
 			continue

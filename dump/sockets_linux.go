@@ -143,10 +143,8 @@ func (d *dumper) settleSockets() {
 		return
 	}
 	nets := map[uint64]*node{}
-	for _, n := range d.reg.all() {
-		if n.ref.Type == nsfs.Net && n.id != 0 {
-			nets[uint64(n.id)] = n
-		}
+	for _, n := range d.reg.all(func(n *node) bool { return n.ref.Type == nsfs.Net && n.id != 0 }) {
+		nets[uint64(n.id)] = n
 	}
 	if s, err := nsfs.OwnSocket(); err == nil {
 		if cookie, err := s.Cookie(); err == nil {

@@ -1,7 +1,7 @@
 package topology
 
 import (
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -53,7 +53,14 @@ type Namespace struct {
 }
 
 // Name returns the kernel's spelling: net:[4026531840].
-func (n *Namespace) Name() string { return fmt.Sprintf("%s:[%d]", n.Type, n.Ino) }
+func (n *Namespace) Name() string { return string(n.AppendName(make([]byte, 0, 32))) }
+
+// AppendName appends the kernel's spelling to b.
+func (n *Namespace) AppendName(b []byte) []byte {
+	b = append(b, n.Type.String()...)
+	b = append(b, ":["...)
+	return append(strconv.AppendUint(b, n.Ino, 10), ']')
+}
 
 // UserState is what a user namespace holds. All ids outside are relative to the
 // parent user namespace.

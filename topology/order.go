@@ -39,49 +39,66 @@ func (g *Graph) SortCreation() error {
 		return cmp.Or(cmp.Compare(a.PID, b.PID), cmp.Compare(a.TID, b.TID))
 	})
 	for _, n := range g.Namespaces {
-		slices.SortStableFunc(n.Pins, comparePins)
+		if !slices.IsSortedFunc(n.Pins, comparePins) {
+			slices.SortStableFunc(n.Pins, comparePins)
+		}
 	}
 	slices.Sort(g.Header.Missing)
 	return nil
 }
 
-// creationOrder is Kahn's algorithm with a heap of those that are ready.
+// creationOrder sorts by numbers alone and, where that is no order of creation,
+// finds one by Kahn's algorithm with a heap of those that are ready.
 func creationOrder(num *numbered) (sorted []*Namespace, waits []int32) {
+	ranked := slices.Clone(num.ns)
+	slices.SortStableFunc(ranked, compareNumbers)
+	rank := make([]int32, len(num.ns))
+	for k, n := range ranked {
+		rank[num.at[n]] = int32(k)
+	}
 	waits = make([]int32, len(num.ns))
-	down := num.reverse(num.owner, num.parent)
-	ready := &readyHeap{ns: num.ns}
+	inOrder := true
 	for i := range num.ns {
-		if waits[i] = num.edges(i); waits[i] == 0 {
-			ready.at = append(ready.at, int32(i))
+		waits[i] = num.edges(i)
+		for _, up := range []int32{num.owner[i], num.parent[i]} {
+			inOrder = inOrder && (up < 0 || rank[up] < rank[i])
 		}
 	}
-	heap.Init(ready)
+	if inOrder {
+		clear(waits)
+		return ranked, waits
+	}
+	down := num.reverse(num.owner, num.parent)
+	ready := &rankHeap{}
+	for i, w := range waits {
+		if w == 0 {
+			heap.Push(ready, rank[i])
+		}
+	}
 	sorted = make([]*Namespace, 0, len(num.ns))
 	for ready.Len() > 0 {
-		i := heap.Pop(ready).(int32)
-		sorted = append(sorted, num.ns[i])
-		for _, j := range down.of(i) {
+		n := ranked[heap.Pop(ready).(int32)]
+		sorted = append(sorted, n)
+		for _, j := range down.of(num.at[n]) {
 			if waits[j]--; waits[j] == 0 {
-				heap.Push(ready, j)
+				heap.Push(ready, rank[j])
 			}
 		}
 	}
 	return sorted, waits
 }
 
-type readyHeap struct {
-	ns []*Namespace
-	at []int32
-}
+// rankHeap is a heap of positions in the order by numbers.
+type rankHeap []int32
 
-func (h *readyHeap) Len() int           { return len(h.at) }
-func (h *readyHeap) Less(i, j int) bool { return compareNumbers(h.ns[h.at[i]], h.ns[h.at[j]]) < 0 }
-func (h *readyHeap) Swap(i, j int)      { h.at[i], h.at[j] = h.at[j], h.at[i] }
-func (h *readyHeap) Push(x any)         { h.at = append(h.at, x.(int32)) }
-func (h *readyHeap) Pop() any {
-	last := len(h.at) - 1
-	x := h.at[last]
-	h.at = h.at[:last]
+func (h rankHeap) Len() int           { return len(h) }
+func (h rankHeap) Less(i, j int) bool { return h[i] < h[j] }
+func (h rankHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *rankHeap) Push(x any)        { *h = append(*h, x.(int32)) }
+func (h *rankHeap) Pop() any {
+	last := len(*h) - 1
+	x := (*h)[last]
+	*h = (*h)[:last]
 	return x
 }
 
@@ -90,10 +107,16 @@ func compareNumbers(a, b *Namespace) int {
 	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Ino, b.Ino))
 }
 
+// comparePins looks at the next field only where the one before is the same: it is
+// called a great many times.
 func comparePins(a, b Pin) int {
+	if c := cmp.Compare(a.Kind, b.Kind); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(a.PID, b.PID); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		cmp.Compare(a.Kind, b.Kind),
-		cmp.Compare(a.PID, b.PID),
 		cmp.Compare(a.TID, b.TID),
 		cmp.Compare(a.FD, b.FD),
 		cmp.Compare(a.Path, b.Path),

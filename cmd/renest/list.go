@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -85,37 +81,54 @@ func keep(g *topology.Graph, wanted func(*topology.Namespace) bool) {
 // writeTable writes a line for each namespace: what it is called, whose it is,
 // and the first of the tasks in it.
 func writeTable(w io.Writer, g *topology.Graph) error {
-	tasks := make(map[*topology.Namespace]int, len(g.Namespaces))
-	first := make(map[*topology.Namespace]*topology.Task, len(g.Namespaces))
-	for _, t := range g.Tasks {
-		if t.TID != t.PID {
-			continue
-		}
-		for l, n := range t.Namespaces {
-			if n == nil || topology.LinkOf(n.Type) != topology.Link(l) {
-				continue
-			}
-			if tasks[n]++; tasks[n] == 1 {
-				first[n] = t
-			}
-		}
-	}
-	buffered := bufio.NewWriterSize(w, 1<<16) // tabwriter writes cell by cell
-	out := tabwriter.NewWriter(buffered, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "NAMESPACE\tID\tOWNER\tPARENT\tSTATE\tTASKS\tPID\tCOMMAND")
+	t := newTable("NAMESPACE", "ID", "OWNER", "PARENT", "STATE", "TASKS", "PID", "COMMAND")
 	for _, n := range g.Namespaces {
-		id, pid, comm := "-", "-", "-"
+		t.namespace(n)
 		if n.ID != 0 {
-			id = strconv.FormatUint(n.ID, 10)
+			t.number(n.ID)
+		} else {
+			t.cell("-")
 		}
-		if t := first[n]; t != nil {
-			pid, comm = strconv.Itoa(t.PID), printable(t.Comm)
-		}
-		parent := "-"
+		t.namespace(n.Owner)
 		if n.Type.HasParent() {
-			parent = nameOf(n.Parent)
+			t.namespace(n.Parent)
+		} else {
+			t.cell("-")
 		}
-		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", n.Name(), id, nameOf(n.Owner), parent, n.State, tasks[n], pid, comm)
+		t.cell(n.State.String())
+		tasks, first := tasksIn(g, n)
+		t.number(uint64(tasks))
+		if first != nil {
+			t.number(uint64(first.PID))
+			t.cell(printable(first.Comm))
+		} else {
+			t.cell("-")
+			t.cell("-")
+		}
 	}
-	return errors.Join(out.Flush(), buffered.Flush())
+	_, err := t.WriteTo(w)
+	return err
+}
+
+// tasksIn counts the processes in a namespace, and returns that with the smallest
+// number.
+func tasksIn(g *topology.Graph, n *topology.Namespace) (count int, first *topology.Task) {
+	pid := 0
+	for i := range n.Pins {
+		if p := &n.Pins[i]; p.Kind == topology.PinTask {
+			if count++; count == 1 || p.PID < pid {
+				pid = p.PID
+			}
+		}
+	}
+	if count == 0 {
+		return 0, nil
+	}
+	at, _ := slices.BinarySearchFunc(g.Tasks, pid, func(t *topology.Task, pid int) int { return t.PID - pid })
+	for ; at < len(g.Tasks) && g.Tasks[at].PID == pid; at++ {
+		if t := g.Tasks[at]; t.TID == pid {
+			first = t
+		}
+	}
+	return count, first
 }
