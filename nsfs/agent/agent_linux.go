@@ -130,12 +130,26 @@ func (a *Agent) Wait(ctx context.Context) error {
 		// A child that was not scheduled yet is still to read, in its
 		// parent's record, where it goes. Only when it was heard of may the
 		// memory become another program's.
-		if berr := c.child.idle(ctx); berr != nil {
-			return errors.Join(err, fmt.Errorf("%s: %w", c.what, berr))
+		if berr := c.child.born(ctx, c); berr != nil {
+			return errors.Join(err, berr)
 		}
 	}
 	a.crew.arena.release(a.off, a.size)
 	return err
+}
+
+// born waits until the agent that c made is ready, and sees whether it knows where
+// it is. That procfs does not show it is no error.
+func (a *Agent) born(ctx context.Context, c *Call) error {
+	if err := a.idle(ctx); err != nil {
+		return fmt.Errorf("%s: %w", c.what, err)
+	}
+	for _, o := range a.slot.boot {
+		if errno := unix.Errno(-o.ret); o.ret < 0 && errno != unix.ENOENT {
+			return &CallError{What: c.what + ": open its directory in /proc", Part: c.part, Errno: errno}
+		}
+	}
+	return nil
 }
 
 // idle waits until the agent has nothing to do.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,55 @@ func TestAgentKilled(t *testing.T) {
 	}
 	if err := a.Run(context.Background(), &Program{}); !errors.Is(err, ErrDied) {
 		t.Errorf("error %v, want ErrDied", err)
+	}
+}
+
+// TestGuardianKilled wants no agent left where nobody is left to kill them.
+func TestGuardianKilled(t *testing.T) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	var family Family
+	c, err := Start(t.Context(), Options{Proc: proc, Identify: func(f Family) error { family = f; return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := fork(t, c.Root(), 0)
+	kin, err := Start(t.Context(), Options{Proc: proc, Kin: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{c.guardian.pid, c.root.pid, a.pid, kin.guardian.pid, kin.root.pid} {
+		if !family.has(strconv.Itoa(pid)) {
+			t.Errorf("%d is not of the family", pid)
+		}
+	}
+	if family.has("self") {
+		t.Error("this process is of the family")
+	}
+	if err := unix.Kill(c.guardian.pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); !errors.Is(err, ErrDied) {
+		t.Errorf("close: %v", err)
+	}
+	for _, pid := range []int{c.root.pid, a.pid} {
+		if family.has(strconv.Itoa(pid)) {
+			t.Errorf("agent %d is still there", pid)
+		}
+	}
+	if err := kin.Close(); err != nil && !errors.Is(err, ErrDied) { // it is of the same family
+		t.Error(err)
+	}
+}
+
+// TestIdentifyRefuses wants nothing to be started then.
+func TestIdentifyRefuses(t *testing.T) {
+	want := errors.New("no")
+	if _, err := Start(t.Context(), Options{Identify: func(Family) error { return want }}); !errors.Is(err, want) {
+		t.Errorf("start: %v", err)
 	}
 }
 

@@ -25,21 +25,28 @@ type Options struct {
 	Name string
 	// Files are put into the agents' descriptor table from FirstFile on.
 	Files []*os.File
+	// Identify is told, before there is any process, what all of the crew will be
+	// known by; an error is Start's. Optional.
+	Identify func(Family) error
+	// Kin is a crew that this one will be of the same family as. Optional.
+	Kin *Crew
 }
 
 // Crew is a family of agents: a guardian, a first agent, and their
 // descendants, with one descriptor table and one memory. Its methods, and those
 // of its agents, are called by one goroutine at a time.
 type Crew struct {
-	arena    *arena
-	shared   *shared
-	life     *os.File // the guardian reads the other end
-	process  *os.Process
-	guardian *Agent
-	root     *Agent
-	agents   []*Agent
-	over     bool // committed
-	closed   bool
+	executable executable
+	arena      *arena
+	shared     *shared
+	first      *op      // where the guardian begins
+	life       *os.File // the guardian reads the other end
+	process    *os.Process
+	guardian   *Agent
+	root       *Agent
+	agents     []*Agent
+	over       bool // committed
+	closed     bool
 }
 
 // Numbers in the agents' descriptor table: of Options.Proc, and of the first of
@@ -53,29 +60,30 @@ const (
 // and with the caller's credentials, and in a session of their own. The crew
 // lives until Close, or until the caller's end.
 func Start(ctx context.Context, o Options) (*Crew, error) {
-	exe, err := executableFile()
+	x, err := executableOf(o.Kin)
 	if err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
-	defer exe.Close()
+	if o.Identify != nil {
+		if err := o.Identify(x.family); err != nil {
+			return nil, errors.Join(err, x.file.Close())
+		}
+	}
 	ar, err := newArena()
 	if err != nil {
-		return nil, fmt.Errorf("start agent: %w", err)
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), x.file.Close())
 	}
-	c := &Crew{arena: ar}
-	if err := c.start(exe, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("start agent: %w", err), ar.close())
+	c := &Crew{arena: ar, executable: x}
+	if err := c.start(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("start agent: %w", err), ar.close(), x.file.Close())
 	}
-	if err := c.root.Wait(ctx); err != nil {
+	if err := c.begun(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start agent: %w", err), c.Close())
 	}
-	// Until here the guardian kills its own group, and the first agent in it.
-	atomic.StoreUint64(&c.shared.kill[2].lit[0], uint64(-c.root.PID()))
-	atomic.StoreUint64(&c.shared.kill[1].lit[0], uint64(-c.root.PID()))
 	return c, nil
 }
 
-func (c *Crew) start(exe *os.File, o Options) error {
+func (c *Crew) start(o Options) error {
 	if err := c.prepare(len(o.Files)); err != nil {
 		return err
 	}
@@ -94,7 +102,7 @@ func (c *Crew) start(exe *os.File, o Options) error {
 		name = "renest: agent"
 	}
 	c.life = w
-	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", exe.Fd()), []string{name}, &os.ProcAttr{
+	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", c.executable.file.Fd()), []string{name}, &os.ProcAttr{
 		Files: append([]*os.File{null, null, null, c.arena.file, r, o.Proc}, o.Files...),
 		Env:   []string{},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
@@ -103,6 +111,39 @@ func (c *Crew) start(exe *os.File, o Options) error {
 		return errors.Join(fmt.Errorf("execute agent (is procfs mounted at /proc, and vm.memfd_noexec below 2?): %w", err), w.Close())
 	}
 	c.guardian.pid = c.process.Pid
+	return nil
+}
+
+// begun waits until the first agent is ready, and sees whether all of it went well
+// on which the crew's end depends, and what its holders inherit.
+func (c *Crew) begun(ctx context.Context) error {
+	s := c.shared
+	fork := &Call{what: "fork the first agent"}
+	err := c.root.born(ctx, fork)
+	if c.root.PID() > 0 && s.group.ret == 0 {
+		// Until here the guardian kills its own group, and the first agent in it.
+		atomic.StoreUint64(&s.kill[2].lit[0], uint64(-c.root.PID()))
+		atomic.StoreUint64(&s.kill[1].lit[0], uint64(-c.root.PID()))
+	}
+	if err != nil {
+		if s.fork.ret < 0 {
+			return &CallError{What: fork.what, Errno: unix.Errno(-s.fork.ret)}
+		}
+		return err
+	}
+	for _, o := range []struct {
+		what string
+		*op
+	}{
+		{"ignore SIGCHLD", c.first},
+		{"prctl PR_SET_CHILD_SUBREAPER", &s.boot[1]},
+		{"close_range", &s.boot[3]},
+		{"setpgid", &s.group},
+	} {
+		if o.ret < 0 {
+			return &CallError{What: o.what, Errno: unix.Errno(-o.ret)}
+		}
+	}
 	return nil
 }
 
@@ -131,6 +172,19 @@ func (c *Crew) Guardian() *Agent { return c.guardian }
 // crew is killed. All its arguments are known beforehand. Errors are ignored:
 // there is nobody left to tell.
 func (c *Crew) Undo(nr uintptr, args ...Arg) error {
+	next := &c.shared.read.zero
+	return c.leave(nr, args, atomic.LoadUint64(next), func(to uint64) { atomic.StoreUint64(next, to) })
+}
+
+// UndoLast is Undo for what is to be undone when every other process of the crew is
+// gone.
+func (c *Crew) UndoLast(nr uintptr, args ...Arg) error {
+	gone := &c.shared.kill[2]
+	return c.leave(nr, args, atomic.LoadUint64(&gone.neg), gone.then)
+}
+
+// leave writes a call, to be followed by next, and links it to what comes before.
+func (c *Crew) leave(nr uintptr, args []Arg, next uint64, link func(uint64)) error {
 	p := Program{}
 	p.Call("undo", nr, args...)
 	if p.err != nil {
@@ -140,16 +194,15 @@ func (c *Crew) Undo(nr uintptr, args ...Arg) error {
 	if err != nil {
 		return err
 	}
-	next := atomic.LoadUint64(&c.shared.read.zero)
 	p.load(c.arena, off, next, next)
-	atomic.StoreUint64(&c.shared.read.zero, addr(off))
+	link(addr(off))
 	return nil
 }
 
 // Commit has the guardian carry p out, and keep the crew: from the success of
 // p's last call on, nothing is undone or killed any more. The guardian then
 // holds the given descriptors of the agents' table, and the namespaces they
-// stand for, and pauses. Where p fails, nothing has changed.
+// stand for, and pauses. Where p fails, or ctx ended before, nothing has changed.
 //
 // It is the guardian that does it, so that there is no moment at which a killed
 // maker leaves one half.
@@ -182,6 +235,12 @@ func (c *Crew) Commit(ctx context.Context, p *Program, keep []int) error {
 		from = uint32(fd) + 1
 	}
 	q.Call("close_range", unix.SYS_CLOSE_RANGE, Int(from), Int(uint32(math.MaxUint32)), Int(0)).MayFail()
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	// From here on the guardian is not stopped any more: what becomes of it is
+	// waited for, and the answer is one or the other.
+	ctx = context.WithoutCancel(ctx)
 	if err := c.guardian.start(ctx, &q, &c.shared.hold); err != nil {
 		return err
 	}
@@ -193,7 +252,8 @@ func (c *Crew) Commit(ctx context.Context, p *Program, keep []int) error {
 }
 
 // Close ends a crew that was not committed: what was left to undo is undone,
-// every process is killed, and all are seen to be gone. Of a committed crew it
+// every process is killed, and all are seen to be gone. Where somebody killed the
+// guardian nothing was undone, and the error is [ErrDied]. Of a committed crew it
 // only gives the maker's memory back. A second Close does nothing.
 func (c *Crew) Close() error {
 	if c.closed {
@@ -208,10 +268,25 @@ func (c *Crew) Close() error {
 	if c.over {
 		go c.process.Wait() //nolint:errcheck // Reaps the guardian, whenever that ends.
 	} else {
-		_, werr := c.process.Wait()
-		err = errors.Join(err, werr, c.empty())
+		err = errors.Join(err, c.await())
 	}
-	return errors.Join(err, c.arena.close())
+	return errors.Join(err, c.arena.close(), c.executable.file.Close())
+}
+
+// await waits for the guardian's end, and for that of all others. Where it was
+// killed, it has killed nobody.
+func (c *Crew) await() error {
+	state, err := c.process.Wait()
+	if err != nil {
+		return err
+	}
+	if !state.Exited() {
+		return errors.Join(ErrDied, c.executable.family.Kill(), c.empty())
+	}
+	if code := state.ExitCode(); code != 0 { // see the end of code_*.s
+		err = &CallError{What: "map agents' shared memory", Errno: unix.Errno(code)}
+	}
+	return errors.Join(err, c.empty())
 }
 
 // empty waits until no agent has a number any more. The guardian has waited for

@@ -31,9 +31,9 @@ func machineCode() ([]byte, error) {
 	return bytes.Clone(unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&start))), end-start)), nil
 }
 
-// executable wraps machine code into a static ELF executable: one segment to
+// elfFile wraps machine code into a static ELF executable: one segment to
 // load, and a stack that is not executable.
-func executable(text []byte, machine elf.Machine) []byte {
+func elfFile(text []byte, machine elf.Machine) []byte {
 	const (
 		base    = 0x400000
 		headers = 64 + 2*56
@@ -65,8 +65,7 @@ func executable(text []byte, machine elf.Machine) []byte {
 	return b.Bytes()
 }
 
-// executableFile returns a descriptor of the agent's executable. Its number is
-// high, so that the shuffle of descriptors before an exec does not hit it.
+// executableFile returns a descriptor of the agent's executable.
 func executableFile() (*os.File, error) {
 	text, err := machineCode()
 	if err != nil {
@@ -81,7 +80,7 @@ func executableFile() (*os.File, error) {
 	}
 	w := os.NewFile(uintptr(fd), "renest-agent")
 	defer w.Close()
-	if _, err := w.Write(executable(text, machine)); err != nil {
+	if _, err := w.Write(elfFile(text, machine)); err != nil {
 		return nil, err
 	}
 	// What is open for writing cannot be executed (ETXTBSY).
@@ -90,7 +89,13 @@ func executableFile() (*os.File, error) {
 		return nil, err
 	}
 	defer ro.Close()
-	high, err := unix.FcntlInt(ro.Fd(), unix.F_DUPFD_CLOEXEC, 64)
+	return duplicateHigh(ro)
+}
+
+// duplicateHigh returns a descriptor of f with a high number, so that the shuffle of
+// descriptors before an exec does not hit it.
+func duplicateHigh(f *os.File) (*os.File, error) {
+	high, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
 	if err != nil {
 		return nil, fmt.Errorf("duplicate agent executable: %w", err)
 	}

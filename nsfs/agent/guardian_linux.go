@@ -59,7 +59,8 @@ func (c *Crew) prepare(files int) error {
 		return err
 	}
 	c.shared.nofile = [2]uint64{lim.Max, lim.Max}
-	c.prepareBirth(c.arena.opAt(first), files)
+	c.first = c.arena.opAt(first)
+	c.prepareBirth(files)
 	c.prepareLife()
 	c.prepareEnds()
 	return nil
@@ -67,14 +68,14 @@ func (c *Crew) prepare(files int) error {
 
 // prepareBirth writes what the guardian does from its first record on, up to the
 // fork of the first agent.
-func (c *Crew) prepareBirth(first *op, files int) {
+func (c *Crew) prepareBirth(files int) {
 	s, ar := c.shared, c.arena
 	s.sigign[0] = 1           // SIG_IGN
 	copy(s.comm[:], "renest") // executed by descriptor, it would be called by that
 	binary.NativeEndian.PutUint64(s.args[0:], unix.CLONE_FILES)
 	binary.NativeEndian.PutUint64(s.args[32:], uint64(unix.SIGCHLD))
 
-	boot := []*op{first, &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.fork, &s.read}
+	boot := []*op{c.first, &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.fork, &s.read}
 	ar.set(boot[0], unix.SYS_RT_SIGACTION, uint64(unix.SIGCHLD), addrOf(ar, &s.sigign), 0, 8)
 	ar.set(boot[1], unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addrOf(ar, &s.nofile), 0)
 	ar.set(boot[2], unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)

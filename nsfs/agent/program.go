@@ -18,11 +18,13 @@ type Program struct {
 	calls []*Call
 	size  uintptr
 	err   error
+	part  int
 }
 
 // Call is one system call of a program, and its result once it ran.
 type Call struct {
 	what   string
+	part   int
 	nr     uintptr
 	args   []Arg
 	mayErr bool
@@ -102,7 +104,7 @@ func (c *Call) Err() error {
 	if c.ret >= 0 {
 		return nil
 	}
-	return &CallError{What: c.what, Errno: unix.Errno(-c.ret)}
+	return &CallError{What: c.what, Part: c.part, Errno: unix.Errno(-c.ret)}
 }
 
 // MayFail lets the program go on where c fails.
@@ -113,7 +115,7 @@ func (c *Call) MayFail() *Call {
 
 // Call adds a system call. What names it and its object in errors.
 func (p *Program) Call(what string, nr uintptr, args ...Arg) *Call {
-	c := &Call{what: what, nr: nr, args: args, index: len(p.calls)}
+	c := &Call{what: what, part: p.part, nr: nr, args: args, index: len(p.calls)}
 	for _, a := range args {
 		if a.data != nil {
 			p.size += align(uintptr(len(a.data)))
@@ -128,6 +130,10 @@ func (p *Program) Call(what string, nr uintptr, args ...Arg) *Call {
 	p.calls = append(p.calls, c)
 	return c
 }
+
+// Part says of which part of the caller's own work the calls are that are added
+// from now on: errors have the number.
+func (p *Program) Part(n int) { p.part = n }
 
 // Len returns the number of calls.
 func (p *Program) Len() int { return len(p.calls) }
@@ -299,6 +305,7 @@ func (p *Program) collect(a *arena) error {
 // CallError is a system call that failed in an agent.
 type CallError struct {
 	What  string
+	Part  int // see [Program.Part]
 	Errno unix.Errno
 }
 

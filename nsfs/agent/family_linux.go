@@ -1,0 +1,105 @@
+//go:build amd64 || arm64
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
+)
+
+// Family tells the processes of one crew from all others: by the file that they
+// execute, which is theirs alone and lives as long as they do.
+type Family struct {
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+}
+
+// executable is what the processes of a crew execute.
+type executable struct {
+	file   *os.File
+	family Family
+}
+
+// executableOf returns that of kin, or a new one where there is none.
+func executableOf(kin *Crew) (x executable, err error) {
+	if kin == nil {
+		x.file, err = executableFile()
+	} else {
+		x.file, err = duplicateHigh(kin.executable.file)
+	}
+	if err != nil {
+		return x, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(x.file.Fd()), &st); err != nil {
+		return x, errors.Join(fmt.Errorf("fstat agent executable: %w", err), x.file.Close())
+	}
+	x.family = Family{st.Dev, st.Ino}
+	return x, nil
+}
+
+// Kill ends every process of the family, whoever is its parent by now, and sees
+// them gone: what is to be done where maker and guardian were both killed. It takes
+// the rights to look at them and to kill them (ptrace(2), PTRACE_MODE_READ_FSCREDS).
+func (f Family) Kill() error {
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		found, err := f.killOnce(deadline)
+		if err != nil || found == 0 {
+			return err
+		}
+		// What they forked meanwhile is still to be found.
+	}
+}
+
+// killOnce kills those that it finds in one look at /proc.
+func (f Family) killOnce(deadline time.Time) (found int, err error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return 0, err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return 0, err
+	}
+	var fds []int
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || !f.has(name) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err == unix.ESRCH {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("pidfd_open: %w", err)
+		}
+		if !f.has(name) { // the number is another's by now
+			_ = unix.Close(fd)
+			continue
+		}
+		fds = append(fds, fd)
+	}
+	return len(fds), nsfs.End(fds, time.Until(deadline))
+}
+
+// has reports whether a process executes the family's file. Device and inode are
+// those of a memfd, so that no other file has them.
+func (f Family) has(pid string) bool {
+	var st unix.Stat_t
+	err := unix.Stat("/proc/"+pid+"/exe", &st)
+	return err == nil && st.Dev == f.Device && st.Ino == f.Inode
+}
