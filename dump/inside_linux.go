@@ -65,7 +65,7 @@ func (d *dumper) startInside() (*inside, error) {
 	if err != nil {
 		return nil, err
 	}
-	crew, err := agent.Start(d.ctx, agent.Options{Proc: proc, Name: "renest: dump"})
+	crew, err := agent.Start(d.ctx, agent.Options{Proc: proc, Name: "renest: dump", Kin: d.opts.Kin})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,10 @@
 package dump
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/renest/renest/nsfs/agent"
+)
 
 // Source says where a dump looks for namespaces.
 type Source uint8
@@ -52,6 +56,10 @@ type Options struct {
 	// to the caller's own: what those are members of is what a task of the tree
 	// is born into.
 	Inits bool
+
+	// Kin is a crew that the agents of the dump are to be of the same family as.
+	// Optional.
+	Kin *agent.Crew
 
 	// Tool is the header's: program and version. By default it is taken from
 	// the build information.

@@ -127,16 +127,16 @@ func startFor(ctx context.Context, in []*nsfs.NS, stdio []*os.File) (*agent.Crew
 	defer proc.Close()
 	files := append([]*os.File{}, stdio...)
 	for _, ns := range in {
-		f := os.NewFile(uintptr(dup(ns.FD())), ns.String())
-		if f == nil {
-			return nil, fmt.Errorf("enter %s: %w", ns, unix.EMFILE)
+		f, err := duplicate(ns.FD(), ns.String())
+		if err != nil {
+			return nil, fmt.Errorf("enter: %w", err)
 		}
 		defer f.Close()
 		files = append(files, f)
 	}
-	dir := os.NewFile(uintptr(dup(proc.FD())), "proc")
-	if dir == nil {
-		return nil, fmt.Errorf("enter: %w", unix.EMFILE)
+	dir, err := duplicate(proc.FD(), "proc")
+	if err != nil {
+		return nil, fmt.Errorf("enter: %w", err)
 	}
 	defer dir.Close()
 	return agent.Start(ctx, agent.Options{Proc: dir, Name: "renest: enter", Files: files})

@@ -101,6 +101,7 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 			return context.Cause(ctx)
 		}
 		for _, i := range round {
+			e.program(e.plan.Steps[i].By).Part(i + 1)
 			if err := e.step(ctx, e.plan.Steps[i]); err != nil {
 				return err
 			}
@@ -201,7 +202,7 @@ func (e *executor) flush(ctx context.Context) error {
 	}
 	clear(e.todo)
 	e.busy = e.busy[:0]
-	return explain(first)
+	return e.locate(explain(first))
 }
 
 func (e *executor) start(ctx context.Context, by int) error {
@@ -282,6 +283,15 @@ func cloneFlag(t topology.Type) uint64 {
 		panic(err) // a valid graph has valid types
 	}
 	return uint64(n)
+}
+
+// locate adds which step an error is of, as --dry-run numbers them.
+func (e *executor) locate(err error) error {
+	var call *agent.CallError
+	if !errors.As(err, &call) || call.Part == 0 {
+		return err
+	}
+	return fmt.Errorf("step %d of %d, %w", call.Part, len(e.plan.Steps), err)
 }
 
 // explain adds the remedy to an error of the kernel, where one is known.

@@ -116,9 +116,9 @@ func (t *targets) open(ctx context.Context, host *dump.Host, n *topology.Namespa
 	if typeOf(ref.Type) != n.Type {
 		return wrongType(n, ref.String())
 	}
-	f := os.NewFile(uintptr(dup(ns.FD())), ref.String())
-	if f == nil {
-		return unix.EMFILE
+	f, err := duplicate(ns.FD(), ref.String())
+	if err != nil {
+		return err
 	}
 	t.files, t.order, t.inos[n] = append(t.files, f), append(t.order, n), ref.Ino
 	return nil

@@ -1,7 +1,9 @@
 package restore
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -45,6 +47,9 @@ func ReadHost() (*Host, error) {
 	}
 	for _, t := range topology.Types {
 		_, err := os.Readlink("/proc/self/ns/" + t.String())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("look for %s namespaces: %w", t, err)
+		}
 		h.Types[t] = err == nil
 		if text, err := os.ReadFile("/proc/sys/user/max_" + t.String() + "_namespaces"); err == nil {
 			if n, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {

@@ -137,7 +137,7 @@ func TestWithoutPrivilege(t *testing.T) {
 		want  string
 	}{
 		{"the host's", graphOf(user, net, &topology.Namespace{Type: topology.Net, Ino: 11, Owner: user}), "create net:[11]: "},
-		{"another's", graphOf(user, pid, u), "become uid 5, gid 0: "},
+		{"another's", graphOf(user, pid, u), "step 2 of 7, become uid 5, gid 0 of user:[1]: "},
 		{"maps", graphOf(user, below(user, 10, topology.UserState{OwnerUID: host.UID, UIDMap: whole, Setgroups: "allow"})), "write uid_map of user:[10]: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

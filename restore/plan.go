@@ -22,7 +22,7 @@ const (
 	// OpMap: By, which is in the parent, writes the maps of NS for New, which
 	// is in NS.
 	OpMap
-	// OpIDs: By takes the ids UID and GID of its user namespace.
+	// OpIDs: By takes the ids UID and GID of its user namespace, NS.
 	OpIDs
 	// OpName: By, which is in NS, sets its host and domain name.
 	OpName
@@ -122,7 +122,7 @@ func (s Step) String() string {
 	case OpMap:
 		return fmt.Sprintf("%s writes the maps of %s: %s%s", who, s.NS.Name(), mapText(s.NS.User), s.helpText())
 	case OpIDs:
-		return fmt.Sprintf("%s becomes uid %d, gid %d", who, s.UID, s.GID)
+		return fmt.Sprintf("%s becomes uid %d, gid %d of %s", who, s.UID, s.GID, s.NS.Name())
 	case OpName:
 		return fmt.Sprintf("%s names %s %q", who, s.NS.Name(), s.NS.UTS.NodeName)
 	case OpClock:

@@ -211,7 +211,7 @@ func (p *planner) takeIDs(a *actor) {
 }
 
 func (p *planner) ids(a *actor, uid, gid uint32, why string) {
-	p.step(Step{Op: OpIDs, By: a.number, UID: uid, GID: gid, Why: why})
+	p.step(Step{Op: OpIDs, By: a.number, NS: a.user, UID: uid, GID: gid, Why: why})
 }
 
 // anID returns 0 where it is mapped, and else some id that is.

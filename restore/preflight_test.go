@@ -254,10 +254,10 @@ func TestPlanReads(t *testing.T) {
 	}
 	want := []string{
 		"agent 0 forks agent 1",
-		"agent 1 becomes uid 7, gid 0",
+		"agent 1 becomes uid 7, gid 0 of user:[1]",
 		"agent 1 forks agent 2 into new user:[10] pid:[11]",
 		"agent 0 writes the maps of user:[10]: uid 0 7 1 gid 0 8 1 setgroups denied",
-		"agent 2 becomes uid 0, gid 0",
+		"agent 2 becomes uid 0, gid 0 of user:[10]",
 		"agent 2 forks agent 3 into new uts:[12]",
 		`agent 3 names uts:[12] "ship"`,
 		"agent 3 unshares into new time:[13]",

@@ -77,7 +77,7 @@ func (s *scheduler) place(st *Step) int {
 		for _, n := range st.Creates { // OpUnshare
 			s.touched[n], s.opened[n] = r+1, r+1
 		}
-		if st.NS != nil {
+		if st.NS != nil && st.Op != OpIDs {
 			s.touched[st.NS] = max(s.touched[st.NS], r+1)
 		}
 		a.change = r

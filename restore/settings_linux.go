@@ -24,7 +24,7 @@ func write(p *agent.Program, what string, target *agent.Agent, name, content str
 
 func (e *executor) ids(s Step) {
 	p := e.program(s.By)
-	what := fmt.Sprintf("become uid %d, gid %d", s.UID, s.GID)
+	what := fmt.Sprintf("become uid %d, gid %d of %s", s.UID, s.GID, s.NS.Name())
 	if s.UID != 0 {
 		// Or else the capabilities go with the 0: setuid(2) in capabilities(7).
 		p.Call(what+": prctl PR_SET_SECUREBITS", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(secbitNoSetuidFixup))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,8 +21,8 @@ import (
 
 // Options say how to execute a plan.
 type Options struct {
-	// Name is what the tree is to be found by; empty for a name made up by
-	// Commit. Execute refuses one in use.
+	// Name is what the tree is to be found by; empty for a name made up. Execute
+	// refuses one in use.
 	Name string
 	// Stdio are the files that [Standing.Command] gives to commands: 0, 1, 2.
 	// Without them no command can be run.
@@ -51,17 +50,22 @@ type Standing struct {
 	plan    *Plan
 	o       Options
 	targets targets
+	claim   *claim
 	crew    *agent.Crew
 	e       *executor
 	proc    *nsfs.Proc
 }
 
 // Execute carries plan out and verifies the result: what the dump code finds is
-// isomorphic to the plan's graph. On an error nothing is left of it. Call
-// [Preflight] first for reasons why it would fail.
+// isomorphic to the plan's graph. On an error, and where ctx ends before it is
+// done, nothing is left of it. Call [Preflight] first for reasons why it would
+// fail.
+//
+// That it is under way is recorded in [StateDir] before anything else is done. What
+// restores left that were killed with all that takes care of them, it removes.
 func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
 	if o.Name != "" {
-		if err := free(o.Name); err != nil {
+		if err := CheckName(o.Name); err != nil {
 			return nil, err
 		}
 	}
@@ -70,10 +74,21 @@ func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
 		return nil, err
 	}
 	s := &Standing{plan: plan, o: o, proc: proc}
+	if err := cleanLeftovers(); err != nil {
+		s.Notes = append(s.Notes, err.Error())
+	}
 	if err := s.make(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// identify claims the tree's name for the processes that are about to be.
+func (s *Standing) identify(f agent.Family) (err error) {
+	if s.claim, err = newClaim(s.o.Name, f); err != nil {
+		return err
+	}
+	return free(s.claim.Name)
 }
 
 // free returns an error where a tree has that name and is not dead.
@@ -86,27 +101,37 @@ func free(name string) error {
 		return err
 	}
 	if alive, _ := t.Alive(); alive == 0 {
-		return Remove(name)
+		return removeTree(name)
 	}
 	return fmt.Errorf("the name %s is in use: choose another, or take that tree down (renest rm %s)", name, name)
 }
 
 func (s *Standing) make(ctx context.Context) error {
 	start := time.Now()
-	procDir := os.NewFile(uintptr(dup(s.proc.FD())), "proc")
+	procDir, err := duplicate(s.proc.FD(), "proc")
+	if err != nil {
+		return err
+	}
 	defer procDir.Close()
 	label := "renest: restored tree"
 	if s.o.Name != "" {
 		label += " " + s.o.Name
 	}
-	var err error
 	if s.targets, err = openTargets(ctx, s.plan); err != nil {
 		return err
 	}
 	defer s.targets.close()
-	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files)})
+	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files), Identify: s.identify})
 	if err != nil {
 		return err
+	}
+	for _, undo := range []struct {
+		path  string
+		flags int
+	}{{StateDir(), unix.AT_REMOVEDIR}, {claimPath(s.claim.Name), 0}} {
+		if err := s.crew.UndoLast(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(undo.path), agent.Int(undo.flags)); err != nil {
+			return err
+		}
 	}
 	s.e = newExecutor(s.plan, s.crew)
 	s.e.commands = len(s.o.Stdio) == 3
@@ -126,13 +151,13 @@ func (s *Standing) make(ctx context.Context) error {
 	return nil
 }
 
-// dup duplicates a descriptor; an invalid one fails where it is used.
-func dup(fd int) int {
+// duplicate returns a descriptor of its own of the file that fd is one of.
+func duplicate(fd int, name string) (*os.File, error) {
 	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return -1
+		return nil, fmt.Errorf("duplicate the descriptor of %s: %w", name, err)
 	}
-	return n
+	return os.NewFile(uintptr(n), name), nil
 }
 
 // PID returns the tree's keeper, of which all its processes are descendants.
@@ -145,6 +170,10 @@ func (s *Standing) Close() error {
 	if s.crew != nil {
 		err = s.crew.Close()
 		s.crew = nil
+	}
+	if s.claim != nil { // if it is still there, no guardian came so far
+		err = errors.Join(err, s.claim.release())
+		s.claim = nil
 	}
 	if s.proc != nil {
 		err = errors.Join(err, s.proc.Close())
@@ -167,24 +196,20 @@ func (s *Standing) Command(ctx context.Context, path string, args []string, sign
 
 // Commit lets the tree stand without its maker, and records it. The record
 // comes into being in one piece, made by the process that keeps the tree: there
-// is no moment at which a killed maker leaves one without the other.
+// is no moment at which a killed maker leaves one without the other. Either there
+// is a tree and no error, or an error and the caller is still to call Close: a ctx
+// that ends is too late once the keeper has begun.
 func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	t, err := s.record()
 	if err != nil {
+		return nil, fmt.Errorf("record the tree: %w", err)
+	}
+	if err := checkStateDir(StateDir()); err != nil {
 		return nil, err
 	}
 	text, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {
 		return nil, err
-	}
-	made, err := makeStateDir()
-	if err != nil {
-		return nil, err
-	}
-	if made {
-		if err := s.crew.Undo(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(StateDir()), agent.Int(unix.AT_REMOVEDIR)); err != nil {
-			return nil, err
-		}
 	}
 	path := filepath.Join(StateDir(), t.Name)
 	what := "record the tree as " + path
@@ -197,15 +222,28 @@ func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	p.Call(what, unix.SYS_DUP3, fd.Ret(), agent.Int(0), agent.Int(0))
 	p.Call(what, unix.SYS_LINKAT, agent.Int(agent.ProcFD), agent.String("self/fd/0"),
 		agent.Int(unix.AT_FDCWD), agent.String(path), agent.Int(unix.AT_SYMLINK_FOLLOW))
+	p.Call("end the claim", unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(claimPath(t.Name)), agent.Int(0)).MayFail()
 	var keep []int
 	for _, n := range s.plan.Keep {
 		keep = append(keep, s.e.fds[n].Value())
 	}
-	err = s.crew.Commit(ctx, &p, keep)
-	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("the name %s is in use: choose another", t.Name)
+	if err := s.crew.Commit(ctx, &p, keep); err != nil {
+		return nil, errors.Join(err, unrecord(t))
 	}
-	return t, err
+	return t, nil
+}
+
+// unrecord removes the record of a tree whose keeper was killed when it had just
+// made it.
+func unrecord(t *Tree) error {
+	there, err := Find(t.Name)
+	if errors.Is(err, ErrNotFound) || err == nil && there.Keeper != t.Keeper {
+		return nil
+	}
+	if err == nil {
+		err = os.Remove(filepath.Join(StateDir(), t.Name))
+	}
+	return err
 }
 
 // adopted is a process that was put into the tree.
@@ -233,7 +271,7 @@ func (s *Standing) record() (*Tree, error) {
 		return nil, err
 	}
 	t := &Tree{
-		Name:       s.o.Name,
+		Name:       s.claim.Name,
 		Created:    time.Now().UTC().Truncate(time.Second),
 		BootID:     boot,
 		From:       s.plan.Graph.Header.Hostname,
@@ -242,9 +280,6 @@ func (s *Standing) record() (*Tree, error) {
 	}
 	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {
 		return nil, err
-	}
-	if t.Name == "" {
-		t.Name = fmt.Sprintf("t%d", t.Keeper.PID)
 	}
 	for _, h := range s.plan.Holders {
 		p, err := process(s.e.agents[h.Agent].PID())

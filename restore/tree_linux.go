@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
 )
 
 // Tree is a restored tree that was left standing. It is recorded in [StateDir].
@@ -37,6 +39,12 @@ type Process struct {
 	Start uint64 `json:"start"` // clock ticks since boot, of /proc/PID/stat
 }
 
+// alive reports whether the process is there, in this boot of the kernel.
+func (p Process) alive() bool {
+	start, err := startTime(p.PID)
+	return err == nil && start == p.Start
+}
+
 // Binding says which namespace stands for one of the image.
 type Binding struct {
 	Image string `json:"image"`
@@ -48,41 +56,6 @@ type Binding struct {
 
 // ErrNotFound is returned where there is no tree of a name.
 var ErrNotFound = errors.New("no such restored tree")
-
-// StateDir is where restored trees are recorded: /run/renest, and for an
-// ordinary user renest under $XDG_RUNTIME_DIR or, without one, a folder of the
-// user's own among the temporary files.
-func StateDir() string {
-	if os.Geteuid() == 0 {
-		return "/run/renest"
-	}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "renest")
-	}
-	return filepath.Join(os.TempDir(), "renest-"+strconv.Itoa(os.Geteuid()))
-}
-
-// makeStateDir makes the folder of the records, which has to be the caller's
-// own: what is in it says which processes [Remove] kills.
-func makeStateDir() (made bool, err error) {
-	dir := StateDir()
-	err = os.Mkdir(dir, 0o700)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return false, fmt.Errorf("make the folder of restored trees: %w", err)
-	}
-	return err == nil, checkStateDir(dir)
-}
-
-func checkStateDir(dir string) error {
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil {
-		return &fs.PathError{Op: "lstat", Path: dir, Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o022 != 0 {
-		return fmt.Errorf("%s is not a folder that only you can write to: remove it", dir)
-	}
-	return nil
-}
 
 // Find reads the record of one tree.
 func Find(name string) (*Tree, error) {
@@ -146,7 +119,7 @@ func (t *Tree) processes() []Process {
 func (t *Tree) Alive() (alive, all int) {
 	boot, err := bootID()
 	for _, p := range t.processes() {
-		if start, serr := startTime(p.PID); err == nil && boot == t.BootID && serr == nil && start == p.Start {
+		if err == nil && boot == t.BootID && p.alive() {
 			alive++
 		}
 	}
@@ -156,8 +129,32 @@ func (t *Tree) Alive() (alive, all int) {
 // Remove kills the tree's processes, and with them what lives in its pid
 // namespaces, waits for their end, and removes the record. Processes that
 // entered other namespaces of the tree from outside are not touched, and keep
-// those alive.
+// those alive. Of a restore that was killed, guardian and all, it removes what is
+// left; one that goes on it refuses.
 func Remove(name string) error {
+	err := removeTree(name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	left, cerr := readClaim(name)
+	if errors.Is(cerr, fs.ErrNotExist) {
+		_ = os.Remove(StateDir()) // if a restore was killed when it had made but that
+		return err
+	}
+	if cerr == nil && left.underway() {
+		return fmt.Errorf("remove %s: process %d is restoring it: end that first", name, left.Maker.PID)
+	}
+	if cerr == nil {
+		cerr = left.clean()
+	}
+	if cerr != nil {
+		return fmt.Errorf("remove %s: %w", name, cerr)
+	}
+	return nil
+}
+
+// removeTree removes a tree that was left standing.
+func removeTree(name string) error {
 	t, err := Find(name)
 	if err != nil {
 		return err
@@ -188,34 +185,20 @@ func killAll(list []Process) error {
 	}()
 	for _, p := range list {
 		fd, err := unix.PidfdOpen(p.PID, 0)
-		if err != nil {
-			continue // ESRCH
-		}
-		fds = append(fds, fd)
-		// The number is that of the process meant as long as the start is.
-		if start, err := startTime(p.PID); err != nil || start != p.Start {
-			_ = unix.Close(fd)
-			fds = fds[:len(fds)-1]
+		if errors.Is(err, unix.ESRCH) {
 			continue
 		}
-		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-			return fmt.Errorf("kill %d: %w", p.PID, err)
+		if err != nil {
+			return fmt.Errorf("pidfd_open %d: %w", p.PID, err)
 		}
-	}
-	deadline := time.Now().Add(30 * time.Second)
-	for _, fd := range fds {
-		for {
-			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			n, err := unix.Poll(poll, 1000)
-			if n > 0 || err != nil && err != unix.EINTR {
-				break
-			}
-			if time.Now().After(deadline) {
-				return errors.New("a process does not end")
-			}
+		// The number is that of the process meant as long as the start is.
+		if !p.alive() {
+			_ = unix.Close(fd)
+			continue
 		}
+		fds = append(fds, fd)
 	}
-	return nil
+	return nsfs.End(fds, 30*time.Second)
 }
 
 // startTime reads when a process started (field 22 of /proc/PID/stat), which

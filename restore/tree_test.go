@@ -42,8 +42,8 @@ func TestStanding(t *testing.T) {
 	}
 	a := commit(t, s)
 	b := commit(t, execute(t, small(), restore.Options{}))
-	if want := fmt.Sprintf("t%d", b.Keeper.PID); b.Name != want {
-		t.Errorf("made up the name %q, want %q", b.Name, want)
+	if err := restore.CheckName(b.Name); err != nil {
+		t.Errorf("made up a name: %v", err)
 	}
 	for _, tree := range []*restore.Tree{a, b} {
 		found, err := restore.Find(tree.Name)
@@ -197,19 +197,19 @@ func TestRemoveEntered(t *testing.T) {
 // TestNameInUse has two trees want one name.
 func TestNameInUse(t *testing.T) {
 	first := execute(t, small(), restore.Options{Name: "same"})
-	second := execute(t, small(), restore.Options{Name: "same"})
+	refused := func(want ...string) {
+		t.Helper()
+		rounds := 0
+		_, err := restore.Execute(t.Context(), plan(t, small()), restore.Options{Name: "same", Progress: func(int, int) { rounds++ }})
+		wantError(t, err, want...)
+		if rounds != 0 {
+			t.Errorf("refused after %d rounds", rounds)
+		}
+	}
+	refused("the name same is in use", "choose another")
+	wantError(t, restore.Remove("same"), fmt.Sprintf("process %d is restoring it", os.Getpid()))
 	tree := commit(t, first)
-	_, err := second.Commit(t.Context())
-	wantError(t, err, "the name same is in use", "choose another")
-	if err := second.Close(); err != nil {
-		t.Fatal(err)
-	}
-	rounds := 0
-	_, err = restore.Execute(t.Context(), plan(t, small()), restore.Options{Name: "same", Progress: func(int, int) { rounds++ }})
-	wantError(t, err, "the name same is in use", "renest rm same")
-	if rounds != 0 {
-		t.Errorf("refused after %d rounds", rounds)
-	}
+	refused("the name same is in use", "renest rm same")
 	if alive, all := tree.Alive(); alive != all {
 		t.Errorf("of the first %d of %d are alive", alive, all)
 	}
@@ -410,7 +410,6 @@ func TestStateDir(t *testing.T) {
 			if tt.root && os.Geteuid() != 0 {
 				t.Skip("needs root: chown")
 			}
-			s := execute(t, small(), restore.Options{Name: "safe"})
 			if err := tt.make(); err != nil {
 				t.Fatal(err)
 			}
@@ -419,22 +418,11 @@ func TestStateDir(t *testing.T) {
 					t.Error(err)
 				}
 			}()
-			tree, err := s.Commit(t.Context())
-			if err == nil { // or it would stay behind
-				kill(t, tree.Keeper)
-				for _, p := range tree.Holders {
-					kill(t, p)
-				}
-			}
-			wantError(t, err, dir+" is not a folder that only you can write to")
-			_, err = restore.Find("safe")
+			_, err := restore.Find("safe")
 			wantError(t, err, dir+" is not a folder that only you can write to")
 			wantError(t, restore.Remove("safe"), dir+" is not a folder that only you can write to")
 			_, err = restore.Execute(t.Context(), plan(t, small()), restore.Options{Name: "safe"})
 			wantError(t, err, dir+" is not a folder that only you can write to")
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
 			noChildren(t)
 		})
 	}

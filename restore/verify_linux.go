@@ -22,6 +22,7 @@ func (s *Standing) verify(ctx context.Context) error {
 	o := s.o.Dump
 	o.NoBinds = true
 	o.NoSysctls = true // the steps that set them look themselves
+	o.Kin = s.crew // so that nothing of them outlives what is done to find the others
 	var err error
 	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), o); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
@@ -38,7 +39,7 @@ func (s *Standing) verify(ctx context.Context) error {
 	}
 	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{IgnoreSysctls: true}); err != nil {
 		if missing := s.Live.Header.Missing; len(missing) > 0 {
-			err = fmt.Errorf("%w; what could not be seen of it: %s", err, strings.Join(missing, "; "))
+			return fmt.Errorf("look at what was made: not all of it could be seen: %s: so far, %w", strings.Join(missing, "; "), err)
 		}
 		return fmt.Errorf("what was made is not what the image has: %w", err)
 	}
