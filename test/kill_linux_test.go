@@ -2,66 +2,25 @@ package test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 )
-
-// sandboxVariable marks the process that a test runs again in a sandbox.
-const sandboxVariable = "RENEST_SANDBOX"
 
 // TestKilled kills a restore at moments of chance and expects that nothing is left
 // of it. It runs again as the first process of a pid and a mount namespace of its
 // own: there, whatever is left has nowhere to hide.
-func TestKilled(t *testing.T) {
-	if os.Getenv(sandboxVariable) != "" {
-		testKilled(t)
-		return
-	}
-	program(t, "renest") // built here, where go can
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), sandboxVariable+"=1",
-		programsVariable+"="+filepath.Dir(program(t, "renest")))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS}
-	if uid := os.Geteuid(); uid != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		m := []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		cmd.SysProcAttr.UidMappings, cmd.SysProcAttr.GidMappings = m, m
-		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN} // for the sandbox's mounts
-	}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("in the sandbox: %v\n%s", err, out)
-	}
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, ".go:") {
-			t.Log(strings.TrimSpace(line))
-		}
-	}
-}
+func TestKilled(t *testing.T) { inSandbox(t, testKilled) }
 
 func testKilled(t *testing.T) {
-	enterSandbox(t)
-	t.Setenv("TMPDIR", "/run")
-	t.Setenv("XDG_RUNTIME_DIR", "/run")
-	before := remains(t)
-	image := killImage(t)
-	clean := append(before, "file "+image)
-	slices.Sort(clean)
-	waitClean(t, clean, "after the nest's end")
-
+	image, clean := sandboxImage(t)
 	// How long it takes undisturbed is the span that the moments fall in.
 	const name = "killed"
 	span := time.Hour
@@ -98,36 +57,71 @@ func testKilled(t *testing.T) {
 	}
 }
 
-// enterSandbox makes the sandbox's own /proc and /run.
-func enterSandbox(t *testing.T) {
-	t.Helper()
-	for _, m := range []struct {
-		source, target, kind string
-		flags                uintptr
-	}{
-		{"", "/", "", unix.MS_REC | unix.MS_PRIVATE},
-		{"proc", "/proc", "proc", 0},
-		{"run", "/run", "tmpfs", 0},
-	} {
-		if err := unix.Mount(m.source, m.target, m.kind, m.flags, ""); err != nil {
-			t.Fatalf("mount %s: %v", m.target, err)
+// TestKilledAt kills a restore before and after every system call of a plan of 60
+// steps: renest alone, and renest together with the guardians that would undo what
+// it did. Then renest rm, or the next restore, leaves the host as before.
+func TestKilledAt(t *testing.T) { inSandbox(t, testKilledAt) }
+
+func testKilledAt(t *testing.T) {
+	image, clean := sandboxImage(t)
+	steps := countSteps(t, image)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d, %d steps", seed, steps)
+	if os.Geteuid() == 0 && steps < 60 {
+		t.Errorf("%d steps, want 60 or more", steps)
+	}
+	args := []string{"restore", "-d", "--name", "spoilt", image}
+	all := places(t, args, clean)
+	var kills [][]string
+	for _, p := range all.Places {
+		for _, whom := range []string{"0", "crew"} {
+			kills = append(kills, []string{"-at", p.Name, "-kill", whom}, []string{"-at", p.Name, "-kill", whom, "-after"})
 		}
 	}
+	tried := sample(rand.New(rand.NewPCG(seed, 0)), kills, 30)
+	left := 0
+	for i, how := range tried {
+		s := inject(t, how, args...)
+		when := strings.Join(how, " ")
+		switch {
+		case s.code != 0 && s.code != 128+int(syscall.SIGKILL): // 0: it had just ended
+			t.Errorf("%s: exit code %d\n%s", when, s.code, s.stderr)
+		case how[3] == "crew": // of what stands the keeper is dead
+		case standing(t, "spoilt"):
+			renest(t, 0, "diff", image, "live:spoilt")
+		default: // the guardian lives
+			waitClean(t, clean, when, "file /run/renest/.spoilt")
+		}
+		if len(remains(t)) > len(clean) {
+			left++
+		}
+		if i%4 == 0 && !standing(t, "spoilt") { // the next run
+			renest(t, 0, "restore", "--name", "next", image, "--", program(t, "renest"), "--version")
+		} else {
+			remove(t, "spoilt")
+		}
+		waitClean(t, clean, when)
+	}
+	t.Logf("%d of %d kills in %d places tried, %d left something until it was cleaned", len(tried), len(kills), len(all.Places), left)
 }
 
-// killImage makes an image of a nest, and ends the nest.
-func killImage(t *testing.T) string {
+// countSteps counts the steps of an image's plan.
+func countSteps(t *testing.T, image string) int {
 	t.Helper()
-	s := deepSpec()
-	if os.Geteuid() != 0 {
-		s = userSpec()
+	var plan struct{ Steps []any }
+	if err := json.Unmarshal([]byte(renest(t, 0, "restore", "--dry-run", "--json", image)), &plan); err != nil {
+		t.Fatal(err)
 	}
-	cmd := exec.Command(program(t, "nest"), s.String())
-	stop := startNest(t, cmd)
-	image := filepath.Join("/run", "killed.img")
-	renest(t, 0, "dump", "-t", fmt.Sprint(cmd.Process.Pid), "-o", image)
-	stop()
-	return image
+	return len(plan.Steps)
+}
+
+// remove takes down a tree, or what is left of one, if there is any.
+func remove(t *testing.T, name string) {
+	t.Helper()
+	out, err := exec.Command(program(t, "renest"), "rm", name).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "no such restored tree") {
+		t.Errorf("rm: %v\n%s", err, out)
+	}
 }
 
 // restoreKilled restores an image, kills renest after a while, and returns its
@@ -152,62 +146,4 @@ func restoreKilled(t *testing.T, image, name string, after time.Duration) int {
 		t.Fatalf("restore: exit code %d\n%s", code, output.String())
 	}
 	return cmd.ProcessState.ExitCode()
-}
-
-// remains lists everything a restore could leave: processes, mounts, files.
-func remains(t *testing.T) []string {
-	t.Helper()
-	reap()
-	var all []string
-	procs, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, proc := range procs {
-		comm, err := os.ReadFile(filepath.Join(proc, "comm"))
-		if err == nil {
-			all = append(all, "process "+filepath.Base(proc)+" "+strings.TrimSpace(string(comm)))
-		}
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		all = append(all, "mount "+strings.TrimSpace(line))
-	}
-	err = filepath.WalkDir("/run", func(path string, _ fs.DirEntry, err error) error {
-		all = append(all, "file "+path)
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may go while it is looked at
-		t.Fatal(err)
-	}
-	slices.Sort(all)
-	return slices.DeleteFunc(all, func(s string) bool { return s == "file /run/renest" })
-}
-
-// reap reaps what the sandbox's first process has inherited.
-func reap() {
-	for {
-		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
-		if pid <= 0 && !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-}
-
-func waitClean(t *testing.T, want []string, when string) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		diff := cmp.Diff(want, remains(t))
-		if diff == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s there remains (-want +got):\n%s", when, diff)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }

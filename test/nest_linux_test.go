@@ -49,7 +49,9 @@ func deepSpec() spec {
 			{
 				Name: "hole", New: []string{"user"}, Outside: 500, Count: 100, Leave: true,
 				Children: []spec{
-					{Name: "below", New: []string{"user", "uts", "net"}, Outside: 7, Count: 9, Hostname: "below"},
+					{Name: "below", New: []string{"user", "uts", "net"}, Outside: 7, Count: 9, Hostname: "below", Children: []spec{
+						{Name: "lowest", New: []string{"uts", "ipc"}, Hostname: "lowest"},
+					}},
 				},
 			},
 		},
