@@ -83,12 +83,24 @@ func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
 	return s, nil
 }
 
-// identify claims the tree's name for the processes that are about to be.
-func (s *Standing) identify(f agent.Family) (err error) {
-	if s.claim, err = newClaim(s.o.Name, f); err != nil {
+// announce claims the tree's name for the crew that is about to be, which gives it
+// up when all is undone.
+func (s *Standing) announce(crew *agent.Crew) (err error) {
+	if s.claim, err = newClaim(s.o.Name, crew.Family()); err != nil {
 		return err
 	}
-	return free(s.claim.Name)
+	if err := free(s.claim.Name); err != nil {
+		return err
+	}
+	for _, undo := range []struct {
+		path  string
+		flags int
+	}{{StateDir(), unix.AT_REMOVEDIR}, {claimPath(s.claim.Name), 0}} {
+		if err := crew.UndoLast(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(undo.path), agent.Int(undo.flags)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // free returns an error where a tree has that name and is not dead.
@@ -121,17 +133,9 @@ func (s *Standing) make(ctx context.Context) error {
 		return err
 	}
 	defer s.targets.close()
-	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files), Identify: s.identify})
+	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files), Before: s.announce})
 	if err != nil {
 		return err
-	}
-	for _, undo := range []struct {
-		path  string
-		flags int
-	}{{StateDir(), unix.AT_REMOVEDIR}, {claimPath(s.claim.Name), 0}} {
-		if err := s.crew.UndoLast(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(undo.path), agent.Int(undo.flags)); err != nil {
-			return err
-		}
 	}
 	s.e = newExecutor(s.plan, s.crew)
 	s.e.commands = len(s.o.Stdio) == 3

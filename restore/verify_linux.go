@@ -22,7 +22,7 @@ func (s *Standing) verify(ctx context.Context) error {
 	o := s.o.Dump
 	o.NoBinds = true
 	o.NoSysctls = true // the steps that set them look themselves
-	o.Kin = s.crew // so that nothing of them outlives what is done to find the others
+	o.Kin = s.crew     // so that nothing of them outlives what is done to find the others
 	var err error
 	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), o); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)

@@ -53,7 +53,10 @@ func testKilled(t *testing.T) {
 		} else if code == 0 {
 			t.Errorf("restore exited 0, and ps does not list the tree")
 		}
-		waitClean(t, clean, fmt.Sprintf("after a kill at %s, exit code %d", moment, code))
+		when := fmt.Sprintf("after a kill at %s, exit code %d", moment, code)
+		waitClean(t, clean, when, "file /run/renest/.killed") // if the guardian was not there yet
+		remove(t, name)
+		waitClean(t, clean, when)
 	}
 }
 

@@ -250,7 +250,7 @@ func TestGuardianKilled(t *testing.T) {
 	}
 	defer proc.Close()
 	var family Family
-	c, err := Start(t.Context(), Options{Proc: proc, Identify: func(f Family) error { family = f; return nil }})
+	c, err := Start(t.Context(), Options{Proc: proc, Before: func(c *Crew) error { family = c.Family(); return nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,10 +283,10 @@ func TestGuardianKilled(t *testing.T) {
 	}
 }
 
-// TestIdentifyRefuses wants nothing to be started then.
-func TestIdentifyRefuses(t *testing.T) {
+// TestRefusedBefore wants nothing to be started then.
+func TestRefusedBefore(t *testing.T) {
 	want := errors.New("no")
-	if _, err := Start(t.Context(), Options{Identify: func(Family) error { return want }}); !errors.Is(err, want) {
+	if _, err := Start(t.Context(), Options{Before: func(*Crew) error { return want }}); !errors.Is(err, want) {
 		t.Errorf("start: %v", err)
 	}
 }

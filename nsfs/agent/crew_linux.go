@@ -25,9 +25,10 @@ type Options struct {
 	Name string
 	// Files are put into the agents' descriptor table from FirstFile on.
 	Files []*os.File
-	// Identify is told, before there is any process, what all of the crew will be
-	// known by; an error is Start's. Optional.
-	Identify func(Family) error
+	// Before is called before there is any process: the crew's Family is known by
+	// then, and calls can be left with it to be undone. An error is Start's.
+	// Optional.
+	Before func(*Crew) error
 	// Kin is a crew that this one will be of the same family as. Optional.
 	Kin *Crew
 }
@@ -64,18 +65,22 @@ func Start(ctx context.Context, o Options) (*Crew, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start agent: %w", err)
 	}
-	if o.Identify != nil {
-		if err := o.Identify(x.family); err != nil {
-			return nil, errors.Join(err, x.file.Close())
-		}
-	}
 	ar, err := newArena()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start agent: %w", err), x.file.Close())
 	}
 	c := &Crew{arena: ar, executable: x}
+	abandon := func(err error) error { return errors.Join(err, ar.close(), x.file.Close()) }
+	if err := c.prepare(len(o.Files)); err != nil {
+		return nil, abandon(fmt.Errorf("start agent: %w", err))
+	}
+	if o.Before != nil {
+		if err := o.Before(c); err != nil {
+			return nil, abandon(err)
+		}
+	}
 	if err := c.start(o); err != nil {
-		return nil, errors.Join(fmt.Errorf("start agent: %w", err), ar.close(), x.file.Close())
+		return nil, abandon(fmt.Errorf("start agent: %w", err))
 	}
 	if err := c.begun(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start agent: %w", err), c.Close())
@@ -84,9 +89,6 @@ func Start(ctx context.Context, o Options) (*Crew, error) {
 }
 
 func (c *Crew) start(o Options) error {
-	if err := c.prepare(len(o.Files)); err != nil {
-		return err
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return err
@@ -159,6 +161,9 @@ func (c *Crew) newAgent() (*Agent, error) {
 	c.agents = append(c.agents, a)
 	return a, nil
 }
+
+// Family returns what the crew's processes are known by.
+func (c *Crew) Family() Family { return c.executable.family }
 
 // Root returns the first agent: it is in its maker's namespaces.
 func (c *Crew) Root() *Agent { return c.root }
