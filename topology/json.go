@@ -3,6 +3,7 @@ package topology
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -127,27 +128,47 @@ func (u UserState) MarshalJSON() ([]byte, error) {
 	}{list(u.UIDMap), list(u.GIDMap), list(u.ProjIDMap), u.Setgroups, u.Sysctls})
 }
 
-// MarshalJSON returns the pin as an object with the fields that its kind has.
+// MarshalJSON returns the pin as an object with the fields that its kind has. It
+// is put together by hand, since a host has tens of thousands.
 func (p Pin) MarshalJSON() ([]byte, error) {
-	out := struct {
-		Kind string  `json:"kind"`
-		PID  int     `json:"pid,omitempty"`
-		TID  int     `json:"tid,omitempty"`
-		FD   any     `json:"fd,omitempty"`
-		Path string  `json:"path,omitempty"`
-		Mnt  any     `json:"mnt,omitempty"`
-		NS   *string `json:"ns,omitempty"`
-	}{Kind: p.Kind.String(), PID: p.PID, Path: p.Path, NS: nameOrNull(p.NS)}
-	if p.TID != p.PID {
-		out.TID = p.TID
+	b := append(make([]byte, 0, 96), `{"kind":"`...)
+	b = append(append(b, p.Kind.String()...), '"')
+	number := func(field string, n int) {
+		b = strconv.AppendInt(append(b, field...), int64(n), 10)
+	}
+	if p.PID != 0 {
+		number(`,"pid":`, p.PID)
+	}
+	if p.TID != p.PID && p.TID != 0 {
+		number(`,"tid":`, p.TID)
 	}
 	switch p.Kind {
 	case PinFD, PinSocket, PinInFlight:
-		out.FD = p.FD // 0 is one like any other
-	case PinBind:
-		out.Mnt = known(nameOrNull(p.Mnt))
+		number(`,"fd":`, p.FD) // 0 is one like any other
 	}
-	return json.Marshal(out)
+	if p.Path != "" {
+		path, err := json.Marshal(p.Path)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"path":`...), path...)
+	}
+	if p.Kind == PinBind {
+		b = appendNameOrNull(append(b, `,"mnt":`...), p.Mnt)
+	}
+	if p.NS != nil {
+		b = appendNameOrNull(append(b, `,"ns":`...), p.NS)
+	}
+	return append(b, '}'), nil
+}
+
+// appendNameOrNull appends the name of a namespace, which has no character that
+// JSON escapes.
+func appendNameOrNull(b []byte, n *Namespace) []byte {
+	if n == nil {
+		return append(b, null...)
+	}
+	return append(n.AppendName(append(b, '"')), '"')
 }
 
 // MarshalJSON returns the task as an object, with a tid if it is a thread.
@@ -169,16 +190,13 @@ type links [NumLinks]*Namespace
 
 // MarshalJSON returns an object with a field for each file of /proc/PID/ns.
 func (l links) MarshalJSON() ([]byte, error) {
-	b := []byte{'{'}
+	b := append(make([]byte, 0, 320), '{')
 	for i, n := range l {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		value, err := json.Marshal(nameOrNull(n))
-		if err != nil {
-			return nil, err
-		}
-		b = append(fmt.Appendf(b, "%q:", Link(i).String()), value...)
+		b = append(append(append(b, '"'), Link(i).String()...), `":`...)
+		b = appendNameOrNull(b, n)
 	}
 	return append(b, '}'), nil
 }

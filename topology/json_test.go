@@ -3,8 +3,10 @@ package topology_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +68,13 @@ func TestJSON(t *testing.T) {
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("MarshalJSON (-want +got):\n%s", diff)
 	}
+	var written, indented bytes.Buffer
+	if err := errors.Join(WriteJSON(&written, x.g), json.Indent(&indented, got, "", " ")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(indented.String(), written.String()); diff != "" {
+		t.Errorf("WriteJSON (-MarshalJSON +got):\n%s", diff)
+	}
 }
 
 func TestJSONEmpty(t *testing.T) {
@@ -77,6 +86,10 @@ func TestJSONEmpty(t *testing.T) {
 		`"kernel":"","source":"","complete":false,"missing":[]},"namespaces":[],"tasks":[]}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("MarshalJSON (-want +got):\n%s", diff)
+	}
+	var written bytes.Buffer
+	if err := WriteJSON(&written, &Graph{}); err != nil || !strings.HasSuffix(written.String(), "\n \"namespaces\": [],\n \"tasks\": []\n}\n") {
+		t.Errorf("WriteJSON: %v, %s", err, written.String())
 	}
 	if bytes.Contains(got, []byte("null")) {
 		t.Error("a list is null")

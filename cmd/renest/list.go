@@ -54,7 +54,7 @@ func runList(c *cli.Context) error {
 		keep(g, func(n *topology.Namespace) bool { return slices.Contains(types, n.Type) })
 	}
 	if c.Bool("json") {
-		return writeJSON(c.App.Writer, g)
+		return topology.WriteJSON(c.App.Writer, g)
 	}
 	if err := writeTable(c.App.Writer, g); err != nil {
 		return err

@@ -35,7 +35,7 @@ func runShow(c *cli.Context) error {
 		return err
 	}
 	if c.Bool("json") {
-		return writeJSON(c.App.Writer, g)
+		return topology.WriteJSON(c.App.Writer, g)
 	}
 	if err := topology.WriteTree(c.App.Writer, g, treeOptions(c)); err != nil {
 		return err
