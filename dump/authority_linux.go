@@ -69,7 +69,7 @@ func authority(p *nsfs.Proc, t nsfs.Task, ns *nsfs.NS) (*Actor, error) {
 	for range tries {
 		user, err := t.Ref(nsfs.InUser)
 		if err != nil {
-			return nil, unreadable(t, err)
+			return nil, unreadable(t.PID(), err)
 		}
 		c, err := climbFrom(ns, user.Ino)
 		if err != nil {
@@ -77,7 +77,7 @@ func authority(p *nsfs.Proc, t nsfs.Task, ns *nsfs.NS) (*Actor, error) {
 		}
 		var a judge
 		if err := a.read(t); err != nil {
-			return nil, unreadable(t, err)
+			return nil, unreadable(t.PID(), err)
 		}
 		if c.ambiguous(a.creds.UID[1]) {
 			if err := c.readOverflow(p); err != nil {
@@ -86,7 +86,7 @@ func authority(p *nsfs.Proc, t nsfs.Task, ns *nsfs.NS) (*Actor, error) {
 		}
 		actor, err := a.actor(t, c, user)
 		if err != nil {
-			return nil, unreadable(t, err)
+			return nil, unreadable(t.PID(), err)
 		}
 		// The task was in this user namespace while all above the target was
 		// held: the inode numbers that were compared are of one moment.
@@ -98,9 +98,9 @@ func authority(p *nsfs.Proc, t nsfs.Task, ns *nsfs.NS) (*Actor, error) {
 }
 
 // unreadable says what to do about a task that may not be looked at.
-func unreadable(t nsfs.Task, err error) error {
-	if errors.Is(err, nsfs.ErrDenied) {
-		return fmt.Errorf("process %d: its namespaces may not be read (it takes CAP_SYS_PTRACE over it, or its uid and all its capabilities): %w", t.PID(), err)
+func unreadable(pid int, err error) error {
+	if pid != 0 && errors.Is(err, nsfs.ErrDenied) {
+		return fmt.Errorf("process %d: its namespaces may not be read (it takes CAP_SYS_PTRACE over it, or its uid and all its capabilities): %w", pid, err)
 	}
 	return err
 }

@@ -28,24 +28,47 @@ func (r *reader) binds(t nsfs.Task, n *node) {
 	}
 }
 
-var errPartly = errors.New("not every mount is shown")
+var errPartly = errors.New("some are not shown, which others cover")
 
 // allBinds is someBinds through a task that sees all mounts, as far as one can
 // tell: its root directory is that of the mount namespace, and it is shown as many
-// as there are.
+// as there are. Where they change meanwhile, they are counted and read again.
 func (r *reader) allBinds(t nsfs.Task, n *node) error {
 	if at, err := t.AtRoot(); err != nil || !at {
 		return errors.Join(errPartly, err)
 	}
 	pins, unopened := len(r.pins), len(r.unopened)
-	shown, err := r.someBinds(t, n)
-	if err == nil && shown+1 < n.mounts.Mounts { // the one below all others is shown to none
-		err = errPartly
-	}
-	if err != nil {
+	count := n.mounts.Mounts
+	for range tries {
+		shown, err := r.someBinds(t, n)
+		if err == nil && shown+1 >= count { // the one below all others is shown to none
+			return nil
+		}
 		r.pins, r.unopened = r.pins[:pins], r.unopened[:unopened]
+		if err != nil {
+			return err
+		}
+		again, err := countMounts(t)
+		if err != nil {
+			return err
+		}
+		if again == count {
+			break
+		}
+		count = again
 	}
-	return err
+	return errPartly
+}
+
+// countMounts asks how many mounts there are where a task is.
+func countMounts(t nsfs.Task) (int, error) {
+	ns, err := t.Open(nsfs.InMnt)
+	if err != nil {
+		return 0, err
+	}
+	defer ns.Close()
+	m, err := ns.Mounts()
+	return m.Mounts, err
 }
 
 // someBinds reads the bind mounts that a task sees, and returns how many mounts

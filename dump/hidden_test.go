@@ -170,45 +170,53 @@ type peer struct {
 	found map[uint64]bool
 }
 
-// peers runs those of the programs that are there.
+// peers runs those of the programs that are there: lsns(8), flat and by each edge,
+// and dumpns of lxkns.
 func peers(t *testing.T) (list []peer) {
 	t.Helper()
 	for _, p := range []struct {
 		name string
-		args []string
+		args [][]string
 		inos func([]byte) ([]uint64, error)
 	}{
-		{"lsns", []string{"-J", "-o", "NS"}, lsnsInos},
-		{"dumpns", []string{"-c"}, dumpnsInos},
+		{"lsns", [][]string{{"-J", "-o", "NS"}, {"-J", "-T=owner", "-o", "NS"}, {"-J", "-T=parent", "-o", "NS"}}, lsnsInos},
+		{"dumpns", [][]string{{"-c"}}, dumpnsInos},
 	} {
 		path, err := exec.LookPath(p.name)
 		if err != nil {
 			continue
 		}
-		out, err := exec.Command(path, p.args...).Output()
-		if err != nil {
-			t.Logf("%s: %v", p.name, err)
-			continue
-		}
-		inos, err := p.inos(out)
-		if err != nil {
-			t.Logf("%s: %v", p.name, err)
-			continue
-		}
 		found := map[uint64]bool{}
-		for _, ino := range inos {
-			found[ino] = true
+		for _, args := range p.args {
+			var inos []uint64
+			out, err := exec.Command(path, args...).Output()
+			if err == nil {
+				inos, err = p.inos(out)
+			}
+			if err != nil {
+				t.Logf("%s %s: %v", p.name, strings.Join(args, " "), err)
+			}
+			for _, ino := range inos {
+				found[ino] = true
+			}
 		}
 		list = append(list, peer{p.name, found})
 	}
 	return list
 }
 
+// lsnsInos reads the output of lsns, which nests.
 func lsnsInos(b []byte) (inos []uint64, err error) {
-	var all struct{ Namespaces []struct{ NS uint64 } }
+	type namespace struct {
+		NS       uint64
+		Children []json.RawMessage
+	}
+	var all struct{ Namespaces []json.RawMessage }
 	err = json.Unmarshal(b, &all)
-	for _, n := range all.Namespaces {
-		inos = append(inos, n.NS)
+	for todo := all.Namespaces; err == nil && len(todo) > 0; {
+		var n namespace
+		err = json.Unmarshal(todo[0], &n)
+		inos, todo = append(inos, n.NS), append(todo[1:], n.Children...)
 	}
 	return inos, err
 }

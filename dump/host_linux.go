@@ -36,7 +36,7 @@ func (h *Host) Open(ctx context.Context, r Reference) (*nsfs.NS, error) {
 		return ns, nil
 	case r.loc.Ref.Type != 0:
 	case r.loc.ID == 0:
-		return nil, err
+		return nil, unreadable(r.loc.Task.PID, err)
 	case nsfs.HaveNSID(h.proc) != nil:
 		return nil, fmt.Errorf("namespace %s: this kernel gives no ids (Linux 6.18 does): refer to it in another way, such as PID/net", r)
 	}

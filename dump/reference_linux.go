@@ -60,7 +60,7 @@ func unseen(g *topology.Graph) string {
 	if g.Header.Complete {
 		return ""
 	}
-	return fmt.Sprintf(" (%d things could not be seen, and it may be among them)", len(g.Header.Missing))
+	return " (not everything could be seen, and it may be among that)"
 }
 
 // TaskReference says which process someone means: 4711, 4711:52340 with its start

@@ -184,10 +184,9 @@ func TestFind(t *testing.T) {
 		}
 	}
 	later := fork(t, a, nsfs.UTS)
-	for _, s := range []string{fmt.Sprintf("%d/uts", later.PID()), refOf(t, later, nsfs.InUTS).String()} {
-		if got, err := h.Find(t.Context(), reference(t, "%s", s), g); err == nil {
-			t.Errorf("%s: %v, in a graph from before it", s, got)
-		}
+	// Without ids, the number may be that of another, which was there before.
+	if got, err := h.Find(t.Context(), reference(t, "%d/uts", later.PID()), g); err == nil && got.ID != 0 {
+		t.Errorf("%v, in a graph from before it", got)
 	}
 }
 

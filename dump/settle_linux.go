@@ -35,13 +35,13 @@ func (d *dumper) settle() error {
 		d.keep(n)
 	}
 	for _, n := range d.nodes {
-		if n.external {
+		if n.external && d.root != 0 {
 			continue
 		}
-		if n.owner == nil {
+		if n.owner == nil && n.ref != (nsfs.Ref{Type: nsfs.User, Ino: nsfs.InitUserIno}) {
 			d.missEdge(n, "owner", n.ownerErr, "user")
 		}
-		if n.parent == nil && n.ref.Type == nsfs.PID {
+		if n.parent == nil && n.ref.Type == nsfs.PID && n.ref.Ino != nsfs.InitPIDIno {
 			d.missEdge(n, "parent", n.parentErr, "pid")
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/renest/renest/nsfs"
 )
@@ -276,6 +277,9 @@ func (d *dumper) noRoot(root int) error {
 		if t.Status(&s) == nil && s.TGID != root && s.TGID != 0 {
 			return fmt.Errorf("dump tree: %d is a thread of process %d: give that", root, s.TGID)
 		}
+	}
+	if l := d.proc.Limits(); len(l) > 0 {
+		return fmt.Errorf("dump tree: pid %d, unless /proc hides it (%s): %w", root, strings.Join(l, ","), esrch)
 	}
 	return fmt.Errorf("dump tree: pid %d: %w", root, esrch)
 }

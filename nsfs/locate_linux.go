@@ -41,24 +41,29 @@ func (l TaskLocator) Open(p *Proc) (Task, error) {
 		return p.Self()
 	}
 	t, err := p.Task(l.PID)
-	if errors.Is(err, ErrGone) {
-		hides := ""
-		if len(p.limits) > 0 {
-			hides = ", or /proc hides it (" + strings.Join(p.limits, ",") + ")"
-		}
-		return Task{}, fmt.Errorf("there is no process %d%s: %w", l.PID, hides, err)
-	}
-	if err != nil || l.Start == 0 {
-		return t, err
-	}
-	// The directory is the same process's for as long as it is open.
-	start, err := t.StartTime()
-	if err == nil && start != l.Start {
-		err = fmt.Errorf("process %d was started at %d, the one started at %d is %w", l.PID, start, l.Start, ErrGone)
-	}
 	if err != nil {
-		t.Close()
-		return Task{}, err
+		return Task{}, l.noProcess(p, err)
 	}
-	return t, nil
+	// The directory is the same process's for as long as it is open. With hidepid=
+	// it is there for all to open, and empty.
+	start, err := t.StartTime()
+	if err == nil && (l.Start == 0 || start == l.Start) {
+		return t, nil
+	}
+	t.Close()
+	if err == nil {
+		return Task{}, fmt.Errorf("process %d was started at %d, the one started at %d is %w", l.PID, start, l.Start, ErrGone)
+	}
+	return Task{}, l.noProcess(p, err)
+}
+
+// noProcess says that there is none, if that is what err says.
+func (l TaskLocator) noProcess(p *Proc, err error) error {
+	switch {
+	case !errors.Is(err, ErrGone):
+		return err
+	case len(p.limits) > 0:
+		return fmt.Errorf("there is no process %d, or /proc hides it (%s): %w", l.PID, strings.Join(p.limits, ","), err)
+	}
+	return fmt.Errorf("there is no process %d: %w", l.PID, err)
 }

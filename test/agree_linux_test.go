@@ -2,14 +2,11 @@ package test
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
@@ -27,40 +24,38 @@ func TestAgreesWithLsns(t *testing.T) {
 		tasks = 200
 	}
 	crowdOf(t, tasks)
-	// Others come and go on the host: what changes between two answers of lsns's
-	// is not compared.
-	var diff string
+	// Others come and go on the host, and their numbers go to others: what they do
+	// not agree on once more is no disagreement.
+	var differ map[uint64]disagreement
 	for start := time.Now(); time.Since(start) < 30*time.Second; {
-		before, err := lsnsList(lsns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := renestList(t)
-		after, err := lsnsList(lsns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := map[uint64]listed{}
+		before, got, after := lsnsList(t, lsns), renestList(t), lsnsList(t, lsns)
+		now, known := map[uint64]disagreement{}, 0
 		for ino, n := range before {
-			if after[ino] == n {
-				want[ino] = n
+			if after[ino] != n {
+				continue
+			}
+			known++
+			if d := (disagreement{n, got[ino]}); d.lsns != d.renest {
+				if _, again := differ[ino]; again || differ == nil {
+					now[ino] = d
+				}
 			}
 		}
-		if len(want) < tasks {
-			t.Fatalf("lsns lists %d namespaces, there are at least %d", len(want), tasks)
+		if known < tasks {
+			t.Fatalf("lsns lists %d namespaces, there are at least %d", known, tasks)
 		}
-		for ino := range got {
-			if _, ok := want[ino]; !ok {
-				delete(got, ino)
-			}
-		}
-		if diff = cmp.Diff(want, got); diff == "" {
-			t.Logf("%d namespaces", len(want))
+		if differ = now; len(differ) == 0 {
+			t.Logf("%d namespaces", known)
 			return
 		}
 	}
-	t.Errorf("(-lsns +renest):\n%s", diff)
+	for ino, d := range differ {
+		t.Errorf("%d: lsns says %+v, renest %+v", ino, d.lsns, d.renest)
+	}
 }
+
+// disagreement is what both say of a namespace.
+type disagreement struct{ lsns, renest listed }
 
 // crowdOf makes tasks: every other one in five new namespaces, the rest in those
 // of the one before, with a new net or cgroup namespace here and there.
@@ -112,10 +107,11 @@ type listed struct {
 	Owner, Parent uint64
 }
 
-func lsnsList(path string) (map[uint64]listed, error) {
+func lsnsList(t *testing.T, path string) map[uint64]listed {
+	t.Helper()
 	out, err := exec.Command(path, "-J", "-o", "NS,TYPE,NPROCS,ONS,PNS").Output()
 	if err != nil {
-		return nil, fmt.Errorf("lsns: %w", err)
+		t.Fatalf("lsns: %v", err)
 	}
 	var all struct {
 		Namespaces []struct {
@@ -125,13 +121,13 @@ func lsnsList(path string) (map[uint64]listed, error) {
 		}
 	}
 	if err := json.Unmarshal(out, &all); err != nil {
-		return nil, fmt.Errorf("lsns: %w", err)
+		t.Fatalf("lsns: %v", err)
 	}
 	list := make(map[uint64]listed, len(all.Namespaces))
 	for _, n := range all.Namespaces {
 		list[n.NS] = listed{n.Type, n.NProcs, n.ONS, n.PNS}
 	}
-	return list, nil
+	return list
 }
 
 func renestList(t *testing.T) map[uint64]listed {

@@ -146,14 +146,6 @@ func (c Credentials) ruleAt(n *Namespace, step CapStep) CapRule {
 	return CapUp
 }
 
-// initialUser is the inode number of the initial user namespace (PROC_USER_INIT_INO,
-// include/linux/proc_ns.h).
-const initialUser = 0xEFFFFFFD
-
-// Initial reports whether n is the initial user namespace, above which there is
-// none.
-func (n *Namespace) Initial() bool { return n.Type == User && n.Ino == initialUser }
-
 // ObservedCreator is the [Creator] of a graph: n's creator in the numbers of the
 // topmost user namespace in sight, which is the observer's own. In the graph it
 // is in those of n's parent.

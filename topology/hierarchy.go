@@ -23,6 +23,19 @@ func (n *Namespace) Level() int {
 	return level
 }
 
+// The inode numbers of PROC_USER_INIT_INO and PROC_PID_INIT_INO,
+// include/linux/proc_ns.h.
+const (
+	initialUser = 0xEFFFFFFD
+	initialPID  = 0xEFFFFFFC
+)
+
+// Initial reports whether n is the user or the pid namespace that the kernel began
+// with. There is none above it; of any other without a parent, that is out of sight.
+func (n *Namespace) Initial() bool {
+	return n.Type == User && n.Ino == initialUser || n.Type == PID && n.Ino == initialPID
+}
+
 // IsAncestor reports whether a is b's parent, or its parent's parent, and so
 // on. A namespace is not its own ancestor.
 func IsAncestor(a, b *Namespace) bool {

@@ -53,7 +53,7 @@ func runDump(c *cli.Context) error {
 		return err
 	}
 	if !g.Header.Complete {
-		warn(c, "the dump is incomplete, %d things could not be seen: renest show lists them", len(g.Header.Missing))
+		warn(c, "the dump is incomplete: renest show says what could not be seen")
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func runList(c *cli.Context) error {
 		return err
 	}
 	if !g.Header.Complete {
-		warn(c, "the list is incomplete, %d things could not be seen: --json has them under missing", len(g.Header.Missing))
+		warn(c, "the list is incomplete: --json says under missing what could not be seen")
 	}
 	return nil
 }
@@ -89,8 +89,12 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 		} else {
 			t.cell("-")
 		}
-		t.namespace(n.Owner)
-		if n.Type.HasParent() {
+		if n.Type == topology.User && n.Initial() {
+			t.cell("-")
+		} else {
+			t.namespace(n.Owner)
+		}
+		if n.Type.HasParent() && !n.Initial() {
 			t.namespace(n.Parent)
 		} else {
 			t.cell("-")

@@ -53,7 +53,7 @@ func runTree(c *cli.Context) error {
 		return writeMissing(c.App.Writer, g, 3)
 	}
 	if !g.Header.Complete {
-		warn(c, "the picture is incomplete, %d things could not be seen: --format text names them", len(g.Header.Missing))
+		warn(c, "the picture is incomplete: --format text says what could not be seen")
 	}
 	return err
 }

@@ -75,7 +75,7 @@ func runWho(c *cli.Context) error {
 		warn(c, "%d threads of the kernel, which may do everything, are left out: --json has them", kernel)
 	}
 	if !found.Complete {
-		warn(c, "the list is incomplete, %d things could not be seen: --json has them under missing", len(found.Missing))
+		warn(c, "the list is incomplete: --json says under missing what could not be seen")
 	}
 	return nil
 }

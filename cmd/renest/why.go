@@ -57,7 +57,7 @@ func runWhy(c *cli.Context) error {
 		return err
 	}
 	if !g.Header.Complete {
-		warn(c, "there may be more, %d things could not be seen: --json has them under missing", len(g.Header.Missing))
+		warn(c, "there may be more: --json says under missing what could not be seen")
 	}
 	return nil
 }
