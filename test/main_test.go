@@ -65,7 +65,9 @@ func run(m *testing.M) (int, error) {
 const programsVariable = "RENEST_PROGRAMS"
 
 // programs are what the scenarios use: renest, and what it is used on.
-func programs() []string { return []string{"cmd/renest", "test/inject", "test/nest"} }
+func programs() []string {
+	return []string{"cmd/renest", "test/counter", "test/inject", "test/nest"}
+}
 
 func buildPrograms(ctx context.Context, dir string) (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -134,6 +134,9 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 		}
 	}
 	layers, err := Split(g, parents)
+	for _, l := range layers {
+		err = errors.Join(err, judgeConnections(l))
+	}
 	return g, layers, err
 }
 

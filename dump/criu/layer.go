@@ -15,8 +15,8 @@ type Layer struct {
 	Tasks []*topology.Task // Root first, threads included
 	// Above is the layer that Root's parent is in, nil for the outermost.
 	Above *Layer
-	// Join are namespaces of Root that an ancestor owns or uses. CRIU has to be in
-	// them to take them for what they are: not the tree's own.
+	// Join are namespaces of Root that CRIU has to be in: what an ancestor owns or
+	// uses, to be taken for what it is, not the tree's own; cgroup namespaces.
 	Join []*topology.Namespace
 	// Outside are net namespaces of tasks that Root's user namespace does not own.
 	// CRIU would give them to it: they are made by renest, and handed over.
@@ -176,7 +176,10 @@ func (s *splitter) judgeRoot(l *Layer, t topology.Type) {
 		}
 		return
 	}
-	if n.Owner == l.User() && !s.usedAbove(n, l) {
+	// Of a thread in a cgroup namespace CRIU reads another cgroup than of its
+	// leader, and then fails to move it (dump_thread_cgroup, criu/cgroup.c). In that
+	// namespace itself it does not.
+	if n.Owner == l.User() && !s.usedAbove(n, l) && t != topology.Cgroup {
 		return // its own
 	}
 	if t == topology.Mnt {

@@ -154,7 +154,7 @@ func failure(answer *rpc.CriuResp, what rpc.CriuReqType) error {
 	if answer.GetSuccess() && answer.GetType() == what {
 		return nil
 	}
-	if msg := answer.GetCrErrmsg(); msg != "" {
+	if msg := strings.TrimSpace(answer.GetCrErrmsg()); msg != "" && !harmless(msg) {
 		return fmt.Errorf("%w: %s", ErrFailed, msg)
 	}
 	if no := answer.GetCrErrno(); no != 0 {
@@ -214,7 +214,7 @@ func tell(n gocriu.Notify, what *rpc.CriuNotify) error {
 	return nil
 }
 
-// Why returns the lines of CRIU's log that say what went wrong, at most five, for an
+// Why returns the lines of CRIU's log that say what went wrong, the last five, for an
 // error's text. The log is read to a bound.
 func Why(log string) string {
 	f, err := os.Open(log)
@@ -230,16 +230,20 @@ func Why(log string) string {
 	n, _ := readFull(f, buf)
 	var lines []string
 	for line := range bytes.SplitSeq(buf[:n], []byte("\n")) {
-		// An ordinary user's CRIU says this of itself at every start.
-		if bytes.Contains(line, []byte("Error (")) && !bytes.Contains(line, []byte("RLIMIT_NOFILE")) {
+		if bytes.Contains(line, []byte("Error (")) && !harmless(string(line)) {
 			lines = append(lines, "CRIU: "+strings.TrimSpace(string(line)))
 		}
 	}
+	// What is to blame comes late: the first ones are of what CRIU tries.
 	if len(lines) > 5 {
-		lines = lines[:5]
+		lines = lines[len(lines)-5:]
 	}
 	return strings.Join(lines, "\n")
 }
+
+// harmless reports whether an error is one that CRIU makes nothing of: without
+// CAP_SYS_RESOURCE it has it at every start.
+func harmless(line string) bool { return strings.Contains(line, "RLIMIT_NOFILE for self") }
 
 func readFull(f *os.File, buf []byte) (n int, err error) {
 	for n < len(buf) {

@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/renest/renest/dump"
 	dumpcriu "github.com/renest/renest/dump/criu"
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/restore"
@@ -79,6 +78,7 @@ type restorer struct {
 	// the image.
 	live  map[*topology.Namespace]*nsfs.NS
 	notes []string
+	// found says which live namespace each of the image is, once all are there.
 	found map[*topology.Namespace]*topology.Namespace
 }
 
@@ -231,80 +231,13 @@ func (r *restorer) openRestored(l *layer, pid int) error {
 	return nil
 }
 
-// verify compares all that there is with the image. Every task exists, and none runs.
-func (r *restorer) verify(ctx context.Context) error {
-	live, err := dump.Tree(ctx, r.done[0].pid, dump.Options{Inits: true, NoBinds: true})
-	if err != nil {
-		return fmt.Errorf("look at what was made: %w", err)
-	}
-	image := part(r.o.Graph, nil)
-	r.found, err = topology.Isomorphic(image, part(live, r.crewPIDs()), topology.CompareOptions{
-		IgnoreTime:    !ownTime(image),
-		IgnoreOffsets: true, // CRIU and restore move them, for clocks to go on
-		IgnoreSysctls: true,
-	})
-	if err != nil {
-		return fmt.Errorf("what was made is not what the image has: %w", err)
-	}
-	return nil
-}
-
-// ownTime reports whether the image has a time namespace of its own. Where it has
-// none, CRIU makes one all the same.
-func ownTime(g *topology.Graph) bool {
-	return slices.ContainsFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.Type == topology.Time && !n.External })
-}
-
-// part returns the graph of the namespaces that tasks are in, apart from some tasks,
-// and of those above: what is only held by a descriptor of an ancestor is not the
-// tree's.
-func part(g *topology.Graph, apart map[int]bool) *topology.Graph {
-	out := &topology.Graph{Header: g.Header}
-	keep := map[*topology.Namespace]bool{}
-	var need func(n *topology.Namespace)
-	need = func(n *topology.Namespace) {
-		if n != nil && !keep[n] {
-			keep[n] = true
-			need(n.Owner)
-			need(n.Parent)
-		}
-	}
-	for _, t := range g.Tasks {
-		if apart[t.PID] {
-			continue
-		}
-		out.Tasks = append(out.Tasks, t)
-		for _, n := range t.Namespaces {
-			need(n)
-		}
-	}
-	for _, n := range g.Namespaces {
-		if keep[n] {
-			out.Namespaces = append(out.Namespaces, n)
-		}
-	}
-	return out
-}
-
-// crewPIDs are processes of the restore itself.
-func (r *restorer) crewPIDs() map[int]bool {
-	pids := map[int]bool{}
-	for _, l := range r.done {
-		for _, pid := range l.helpers {
-			pids[pid] = true
-		}
-	}
-	return pids
-}
-
 // adopt makes the restored tasks part of the tree that is to stand.
 func (r *restorer) adopt() error {
-	index := r.o.Graph.Index()
 	for _, l := range r.done {
 		var list []restore.Binding
 		for _, n := range l.layer.made {
 			b := restore.Binding{Image: n.Name(), PID: l.pid}
-			if live := r.found[index.Lookup(n.Type, n.Ino)]; live != nil {
+			if live := r.found[n]; live != nil {
 				b.Live, b.NSID = live.Name(), live.ID
 			}
 			if n == l.layer.in(n.Type) {

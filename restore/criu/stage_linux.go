@@ -66,6 +66,9 @@ func (l *layerRun) enter() error {
 		if !n.Type.HasParent() {
 			p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
 		}
+		if n.Type == topology.Net {
+			loopbackUp(&p)
+		}
 	}
 	if l.stage.mounts {
 		if err := l.mount(&p); err != nil {
@@ -143,12 +146,13 @@ func (l *layerRun) become() error {
 		p.Call("make mounts private", unix.SYS_MOUNT, agent.String("none"), agent.String("/"), agent.String(""), agent.Int(unix.MS_REC|unix.MS_PRIVATE), agent.Int(0))
 	}
 	if flags&unix.CLONE_NEWNET != 0 {
-		loopbackUp(&p) // or else CRIU's kerndat_tcp_repair fails
+		loopbackUp(&p)
 	}
 	return l.agent.Run(l.ctx, &p)
 }
 
-// loopbackUp adds the setting up of lo.
+// loopbackUp adds the setting up of lo, without which CRIU does not start
+// (kerndat_tcp_repair).
 func loopbackUp(p *agent.Program) {
 	ifreq := make([]byte, unix.IFNAMSIZ+24)
 	copy(ifreq, "lo")

@@ -1,0 +1,365 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/criu"
+)
+
+// level is one process of a counter's specification, see test/counter.
+type level struct {
+	New      []string `json:"new,omitempty"`
+	Outside  int      `json:"outside,omitempty"`
+	Count    int      `json:"count,omitempty"`
+	Hostname string   `json:"hostname,omitempty"`
+	Offset   int      `json:"offset,omitempty"`
+	Root     string   `json:"root,omitempty"`
+	Serve    bool     `json:"serve,omitempty"`
+	Child    *level   `json:"child,omitempty"`
+}
+
+// everything is what a container has of its own, but for clocks and cgroups.
+func everything() []string { return []string{"user", "pid", "mnt", "uts", "ipc", "net"} }
+
+// levels nests a leaf depth deep in all, each level with a part of the ids above.
+func levels(depth int, leaf level) level {
+	outside, count := 100000, 65536
+	var build func(k int) level
+	build = func(k int) level {
+		if k == depth {
+			return leaf
+		}
+		l := level{New: everything(), Outside: outside, Count: count, Hostname: fmt.Sprintf("level-%d", k)}
+		outside, count = 1000, count-2000
+		next := build(k + 1)
+		if next.Outside == 0 && next.Count == 0 {
+			next.Outside, next.Count = outside, count
+		}
+		l.Child = &next
+		return l
+	}
+	return build(1)
+}
+
+// TestCRIUDepth dumps a service at some depth of user and pid namespaces, kills it and
+// all above it, and restores it there: it goes on counting over its old connection.
+func TestCRIUDepth(t *testing.T) {
+	c := newCRIU(t)
+	tests := map[string]struct {
+		depth int
+		leaf  level
+	}{
+		"two":        {2, level{New: everything()}},
+		"three":      {3, level{New: everything()}},
+		"five":       {5, level{New: everything()}},
+		"own clocks": {2, level{New: append(everything(), "time"), Offset: 86400}},
+		"cgroup":     {2, level{New: append(everything(), "cgroup")}},
+		"full map":   {1, level{New: everything(), Count: 1<<32 - 2}},
+		"shared ipc": {3, level{New: []string{"user", "pid", "mnt", "net"}}},
+		"pid alone":  {2, level{New: []string{"pid", "mnt", "uts", "ipc", "net"}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && tt.depth != 2 {
+				t.Logf("%d levels deep", tt.depth)
+			}
+			tt.leaf.Root, tt.leaf.Serve, tt.leaf.Hostname = c.rootfs(t), true, "leaf"
+			if !strings.Contains(strings.Join(tt.leaf.New, " "), "uts") {
+				tt.leaf.Hostname = ""
+			}
+			c.testLeaf(t, levels(tt.depth, tt.leaf), tt.depth)
+		})
+	}
+}
+
+func (c *criuUser) testLeaf(t *testing.T, spec level, depth int) {
+	top := startCounter(t, spec)
+	leaf := descend(t, top, depth)
+	before := counting(t, leaf)
+	numbers := nspid(t, leaf)
+	shape := taskShape(t, tree(t, top))
+
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(leaf), "-D", dir)
+	if alive(leaf) {
+		t.Error("the leaf is alive after its dump")
+	}
+	end(t, top)
+
+	name := uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-"))
+	r := c.restore(t, dir, name)
+	after := counting(t, r.pids[0])
+	if after.Count <= before.Count || after.Clock < before.Clock {
+		t.Errorf("it counted to %d at %ds, and is at %d at %ds", before.Count, before.Clock, after.Count, after.Clock)
+	}
+	before.Count, after.Count, before.Clock, after.Clock = 0, 0, 0, 0
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("service (-before +after):\n%s", diff)
+	}
+	if diff := cmp.Diff(numbers[1:], nspid(t, r.pids[0])[1:]); diff != "" {
+		t.Errorf("its pids below the host's level (-before +after):\n%s", diff)
+	}
+	compareShapes(t, shape, r.restored)
+}
+
+// criuUser drives a CRIU that all users may execute.
+type criuUser struct{ path string }
+
+func newCRIU(t *testing.T) *criuUser {
+	t.Helper()
+	i := criu.Require(t)
+	// It is run by the root of a user namespace, who cannot look into the home of
+	// the host's.
+	dir := publicDir(t)
+	if out, err := exec.Command("cp", "-r", i.Dir, filepath.Join(dir, "criu")).CombinedOutput(); err != nil {
+		t.Fatalf("copy CRIU: %v\n%s", err, out)
+	}
+	return &criuUser{filepath.Join(dir, "criu", "bin", "criu")}
+}
+
+// publicDir makes a folder that any user can look into.
+func publicDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "renest-criu-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// rootfs makes the root directory of a service, with one in it for another.
+func (c *criuUser) rootfs(t *testing.T) string {
+	t.Helper()
+	dir := publicDir(t)
+	for _, d := range []string{"proc", "tmp", "inner", "inner/proc", "inner/tmp"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(program(t, "counter"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"counter", "inner/counter"} {
+		if err := os.WriteFile(filepath.Join(dir, file), b, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// restoredTasks is what criu restore says.
+type restoredTasks struct {
+	restored
+	pids []int
+}
+
+func (c *criuUser) restore(t *testing.T, dir, name string) restoredTasks {
+	t.Helper()
+	out := renest(t, 0, "criu", "restore", "--criu", c.path, "-D", dir, "--name", name)
+	t.Cleanup(func() {
+		if standing(t, name) {
+			renest(t, 0, "rm", name)
+		}
+	})
+	var r restoredTasks
+	for line := range strings.Lines(out) {
+		f := strings.Fields(line)
+		pid, err := strconv.Atoi(f[len(f)-1])
+		if err != nil || len(f) != 2 {
+			t.Fatalf("criu restore says %q", out)
+		}
+		r.pids = append(r.pids, pid)
+	}
+	var all []restored
+	if err := json.Unmarshal([]byte(renest(t, 0, "ps", "--json")), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if a.Name == name {
+			r.restored = a
+		}
+	}
+	return r
+}
+
+// startCounter starts the processes of a specification, and ends them with the test.
+func startCounter(t *testing.T, spec level) (pid int) {
+	t.Helper()
+	text, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t, "counter"), string(text))
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	out, err := cmd.Output()
+	if err == nil {
+		pid, err = strconv.Atoi(strings.TrimSpace(string(out)))
+	}
+	if err != nil {
+		t.Fatalf("start %s: %v", text, err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			b, _ := os.ReadFile(log.Name())
+			t.Logf("the service says: %s", b)
+		}
+		if alive(pid) {
+			end(t, pid)
+		}
+	})
+	return pid
+}
+
+// descend returns the process that is depth levels deep, the first one being pid.
+func descend(t *testing.T, pid, depth int) int {
+	t.Helper()
+	for range depth - 1 {
+		pid = first(t, pid)
+	}
+	return pid
+}
+
+// first waits for the first child of a process.
+func first(t *testing.T, pid int) int {
+	t.Helper()
+	var pids []int
+	waitFor(t, fmt.Sprintf("pid %d has a child", pid), func() bool {
+		pids = tree(t, pid)
+		return len(pids) > 1
+	})
+	return pids[1]
+}
+
+// waitFor waits until something is so, which it is sooner or later.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after a minute: %s", what)
+		}
+	}
+}
+
+// end kills a process and waits until it is gone.
+func end(t *testing.T, pid int) {
+	t.Helper()
+	_ = unix.Kill(pid, unix.SIGKILL)
+	waitFor(t, fmt.Sprintf("pid %d is gone", pid), func() bool { return !alive(pid) })
+}
+
+// alive tells whether there is a process that has not ended.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	rest := string(b[strings.LastIndexByte(string(b), ')')+1:])
+	return !strings.HasPrefix(rest, " Z")
+}
+
+// status is what a service says of itself.
+type status struct {
+	PID    int
+	Client int
+	Count  int64
+	Local  string
+	Remote string
+	Host   string
+	Clock  int64
+}
+
+// ask asks the service that has pid as the first task of its container.
+func ask(pid int) (s status, err error) {
+	conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root/tmp/ask", pid), time.Minute)
+	if err != nil {
+		return s, err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	return s, json.NewDecoder(conn).Decode(&s)
+}
+
+// counting waits until the service has counted on.
+func counting(t *testing.T, pid int) status {
+	t.Helper()
+	var was, is status
+	waitFor(t, fmt.Sprintf("pid %d counts", pid), func() bool {
+		var err error
+		is, err = ask(pid)
+		if err != nil {
+			if !alive(pid) {
+				t.Fatalf("pid %d is gone: %v", pid, err)
+			}
+			return false
+		}
+		if was.Count == 0 {
+			was = is
+		}
+		return is.Count > was.Count+3
+	})
+	return is
+}
+
+// nspid returns the numbers of a process, level by level.
+func nspid(t *testing.T, pid int) []string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return strings.Fields(rest)
+		}
+	}
+	t.Fatalf("pid %d has no NSpid", pid)
+	return nil
+}
+
+// compareShapes asks the kernel whether what was there before is there again.
+func compareShapes(t *testing.T, before shape, r restored) {
+	t.Helper()
+	live, after := map[string]string{}, shape{}
+	for _, n := range r.Namespaces {
+		if n.Path == "" {
+			continue
+		}
+		got, err := after.add(n.Path)
+		if err != nil {
+			t.Fatalf("%s: %v", n.Image, err)
+		}
+		if got != n.Live {
+			t.Errorf("%s: %s leads to %s, not to %s", n.Image, n.Path, got, n.Live)
+		}
+		live[n.Image] = n.Live
+	}
+	for name := range taskShape(t, []int{os.Getpid()}) { // the host's are as before
+		delete(before, name)
+		delete(after, name)
+	}
+	if diff := cmp.Diff(before.translate(live), after); diff != "" {
+		t.Errorf("owners and parents, by ioctl (-before +after):\n%s", diff)
+	}
+}
