@@ -84,7 +84,7 @@ func populate(b *testing.B, tasks int) {
 	hold(b, nest(b), tasks, nsfs.User|nsfs.PID|nsfs.UTS|nsfs.IPC|nsfs.Mnt)
 }
 
-func hold(b *testing.B, root *agent.Agent, tasks int, flags nsfs.Type) {
+func hold(b testing.TB, root *agent.Agent, tasks int, flags nsfs.Type) {
 	b.Helper()
 	for range tasks {
 		a, err := root.Fork(b.Context(), "fork", agent.ForkOptions{Flags: uint64(flags)})

@@ -7,6 +7,8 @@ import (
 	"github.com/renest/renest/nsfs"
 )
 
+var errFiltered = errors.New("listns(2) shows but the caller's own namespaces (it takes CAP_SYS_ADMIN in the initial user namespace, from the initial pid namespace)")
+
 // chooseSource decides whether listns(2) is asked. It has to be there, and to
 // show everything: filtered, it lists no more than the caller's own namespaces,
 // and says so to nobody.
@@ -23,7 +25,7 @@ func (d *dumper) chooseSource() error {
 			return nil
 		}
 		d.filtered = true
-		err = errors.New("listns(2) shows but the caller's own namespaces (it takes CAP_SYS_ADMIN in the initial user namespace, from the initial pid namespace)")
+		err = errFiltered
 	}
 	if d.opts.Source == Listns {
 		return fmt.Errorf("source listns: %w (source proc works without)", err)

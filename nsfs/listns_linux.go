@@ -29,8 +29,17 @@ const CurrentUser = ID(unix.LISTNS_CURRENT_USER)
 // The whole list is fetched at once while it has fewer than a million entries.
 // To continue from a cursor is not only slower: up to 7.2, a namespace that dies
 // right after the cursor ends the list early (do_listns, kernel/nstree.c).
-func List(q Query) iter.Seq2[ID, error] {
-	return list(q, func(req *unix.NsIdReq, ids []uint64) (int, error) {
+//
+// To ask many times, use a [Lister].
+func List(q Query) iter.Seq2[ID, error] { return new(Lister).List(q) }
+
+// Lister is [List] with a memory that is used again. The zero value is ready; it
+// answers one question at a time.
+type Lister struct{ buf []uint64 }
+
+// List is [List]. What it returns is over before the next call.
+func (l *Lister) List(q Query) iter.Seq2[ID, error] {
+	return l.list(q, func(req *unix.NsIdReq, ids []uint64) (int, error) {
 		return unix.Listns(req, ids, 0)
 	})
 }
@@ -41,16 +50,18 @@ const (
 )
 
 // list is List over a kernel that a test may replace.
-func list(q Query, listns func(*unix.NsIdReq, []uint64) (int, error)) iter.Seq2[ID, error] {
+func (l *Lister) list(q Query, listns func(*unix.NsIdReq, []uint64) (int, error)) iter.Seq2[ID, error] {
 	return func(yield func(ID, error) bool) {
 		req := unix.NsIdReq{
 			Size:       unix.NS_ID_REQ_SIZE_VER0,
 			Ns_type:    uint32(q.Types),
 			User_ns_id: uint64(q.Owner),
 		}
-		buf := make([]uint64, listFirst)
+		if l.buf == nil {
+			l.buf = make([]uint64, listFirst)
+		}
 		for {
-			n, err := listns(&req, buf)
+			n, err := listns(&req, l.buf)
 			switch {
 			case err == unix.EINTR:
 				continue
@@ -59,19 +70,19 @@ func list(q Query, listns func(*unix.NsIdReq, []uint64) (int, error)) iter.Seq2[
 			case err != nil:
 				yield(0, wrap("list namespaces", "listns(2)", err, ioctlKind))
 				return
-			case n == len(buf) && n < listMax: // from the start, with more room
-				buf = make([]uint64, min(8*len(buf), listMax))
+			case n == len(l.buf) && n < listMax: // from the start, with more room
+				l.buf = make([]uint64, min(8*len(l.buf), listMax))
 				continue
 			}
-			for _, id := range buf[:n] {
+			for _, id := range l.buf[:n] {
 				if !yield(ID(id), nil) {
 					return
 				}
 			}
-			if n < len(buf) {
+			if n < len(l.buf) {
 				return
 			}
-			req.Ns_id = buf[n-1]
+			req.Ns_id = l.buf[n-1]
 		}
 	}
 }

@@ -72,7 +72,7 @@ func TestListPaging(t *testing.T) {
 				want = append(want, ID(id))
 			}
 			var got []ID
-			for id, err := range list(Query{}, k.listns) {
+			for id, err := range new(Lister).list(Query{}, k.listns) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -90,7 +90,7 @@ func TestListPaging(t *testing.T) {
 
 func TestListStopsEarly(t *testing.T) {
 	k := &fakeKernel{ids: []uint64{1, 2, 3}}
-	for id, err := range list(Query{}, k.listns) {
+	for id, err := range new(Lister).list(Query{}, k.listns) {
 		if err != nil || id != 1 {
 			t.Errorf("%v, %v", id, err)
 		}

@@ -15,10 +15,11 @@ func listCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "list",
 		Usage:     "list the namespaces of this host",
-		UsageText: "renest list [--type net,mnt] [--owner self|NS] [--json]",
+		UsageText: "renest list [--type net,mnt] [--owner self|NS] [--json]\nrenest list --outline [--type net,mnt] [--json]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "type", Usage: "only those of `TYPES`, a list with commas", Value: new(typesValue)},
 			&cli.StringFlag{Name: "owner", Usage: "only those that user namespace `NS` owns: self, user:[4026531837], :ID, PID/user, PID:START/user or a path"},
+			&cli.BoolFlag{Name: "outline", Usage: "ids, types and owners alone, by listns(2) alone: what tasks are in them is not asked"},
 			jsonFlag(),
 		},
 		Action: runList,
@@ -28,6 +29,9 @@ func listCommand() *cli.Command {
 func runList(c *cli.Context) error {
 	if err := noMore(c, 0); err != nil {
 		return err
+	}
+	if c.Bool("outline") {
+		return runOutline(c)
 	}
 	var ref dump.Reference
 	if c.IsSet("owner") {

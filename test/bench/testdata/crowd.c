@@ -1,7 +1,8 @@
 /*
  * crowd N makes N processes by clone3(2), each the first in a user, pid, UTS, IPC
  * and mount namespace of its own, and writes their id maps. It prints "ready PID"
- * and stays until its input ends.
+ * and stays until its input ends. Then it kills them: one that has not yet run would
+ * not notice that its parent has gone.
  *
  * It is the floor of a restore, and the crowd that a dump has to count.
  */
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void write_map(pid_t pid, const char *name)
@@ -38,10 +40,14 @@ int main(int argc, char **argv)
 		.exit_signal = SIGCHLD,
 	};
 	int n = argc == 2 ? atoi(argv[1]) : 0;
+	pid_t *pids;
 	char c;
 
 	if (n <= 0)
 		errx(2, "usage: crowd N");
+	pids = calloc(n, sizeof(*pids));
+	if (!pids)
+		err(1, "memory");
 	for (int i = 0; i < n; i++) {
 		pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
 
@@ -52,6 +58,7 @@ int main(int argc, char **argv)
 			for (;;)
 				pause();
 		}
+		pids[i] = pid;
 		write_map(pid, "uid_map");
 		write_map(pid, "gid_map");
 	}
@@ -59,5 +66,9 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (read(0, &c, 1) > 0)
 		;
+	for (int i = 0; i < n; i++)
+		kill(pids[i], SIGKILL);
+	for (int i = 0; i < n; i++)
+		waitpid(pids[i], NULL, 0);
 	return 0;
 }
