@@ -29,7 +29,7 @@ func (s *Standing) verify(ctx context.Context) error {
 	}
 	live, err := s.find()
 	if err != nil {
-		return fmt.Errorf("look at what was made: %w", err)
+		return fmt.Errorf("look at what was made: %w", s.partly(err))
 	}
 	if err := s.setExternal(s.Live); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
@@ -38,13 +38,21 @@ func (s *Standing) verify(ctx context.Context) error {
 		settle(n, l)
 	}
 	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{IgnoreSysctls: true}); err != nil {
-		if missing := s.Live.Header.Missing; len(missing) > 0 {
-			return fmt.Errorf("look at what was made: not all of it could be seen: %s: so far, %w", strings.Join(missing, "; "), err)
+		if len(s.Live.Header.Missing) > 0 {
+			return fmt.Errorf("look at what was made: %w", s.partly(err))
 		}
 		return fmt.Errorf("what was made is not what the image has: %w", err)
 	}
 	s.bind(live)
 	return nil
+}
+
+// partly adds to what is wrong with what was seen that not all was.
+func (s *Standing) partly(err error) error {
+	if missing := s.Live.Header.Missing; len(missing) > 0 {
+		return fmt.Errorf("not all of it could be seen: %s: so far, %w", strings.Join(missing, "; "), err)
+	}
+	return err
 }
 
 // closeUnkept lets go of the descriptors that are wanted no more, so that what

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -123,7 +124,12 @@ func carryOut(c *cli.Context, plan *restore.Plan, command []string) error {
 	}
 	if c.Bool("detach") {
 		err = commit(c, s)
-	} else if err = announce(c, s); err == nil {
+		if cerr := s.Close(); cerr != nil { // of a tree that stands, what there was for making it
+			warn(c, "%v", cerr)
+		}
+		return err
+	}
+	if err = announce(c, s); err == nil {
 		err = runIn(c.Context, s, path, command)
 	}
 	if cerr := s.Close(); err == nil {
@@ -139,16 +145,24 @@ func defaultShell() string {
 	return "/bin/sh"
 }
 
-// commit leaves the tree standing and says where it is.
+// commit leaves the tree standing and says where it is. A tree that nobody was told
+// of does not stay.
 func commit(c *cli.Context, s *restore.Standing) error {
 	t, err := s.Commit(c.Context)
 	if err != nil {
 		return err
 	}
+	if err := tell(c, t); err != nil {
+		return errors.Join(fmt.Errorf("say that %s stands, which it did: %w", t.Name, err), restore.Remove(t.Name))
+	}
+	return nil
+}
+
+func tell(c *cli.Context, t *restore.Tree) error {
 	if c.Bool("json") {
 		return writeJSON(c.App.Writer, restoredJSON{t.Name, t.Keeper.PID, t.Namespaces, t.Verified})
 	}
-	_, err = fmt.Fprintln(c.App.Writer, t.Name)
+	_, err := fmt.Fprintln(c.App.Writer, t.Name)
 	return err
 }
 

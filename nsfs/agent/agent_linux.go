@@ -65,12 +65,13 @@ func (a *Agent) Run(ctx context.Context, p *Program) error {
 // Start has the agent begin with p once it is done with what it does, and does
 // not wait for the end: Wait does.
 func (a *Agent) Start(ctx context.Context, p *Program) error {
-	return a.start(ctx, p, nil)
+	return a.start(ctx, p, nil, nil)
 }
 
 // start loads p. Where end is not nil, the agent goes there, and to no further
-// work, once all of p succeeded.
-func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
+// work, once all of p succeeded; where failed is not nil, it goes there once some of
+// p failed.
+func (a *Agent) start(ctx context.Context, p *Program, end, failed *op) error {
 	if err := p.check(); err != nil {
 		return err
 	}
@@ -88,6 +89,9 @@ func (a *Agent) start(ctx context.Context, p *Program, end *op) error {
 	if end != nil {
 		a.slot.last.then(addrOf(ar, end))
 		last = addrOf(ar, &a.slot.last)
+	}
+	if failed != nil {
+		finish = addrOf(ar, failed)
 	}
 	p.load(ar, off, last, finish)
 	first := last
@@ -260,15 +264,16 @@ func (a *Agent) startLast(ctx context.Context, p *Program, last *op) error {
 	}
 	var q Program
 	q.append(p)
+	q.Part(p.part)
 	if dir := a.Dir(); dir >= 0 {
 		q.Call("close", unix.SYS_CLOSE, Int(dir)).MayFail()
 	}
 	if last == &a.crew.shared.hold {
 		// Before it says that it is done: nobody is to see a holder with
 		// descriptors.
-		q.Call("close_range", unix.SYS_CLOSE_RANGE, Int(0), Int(uint32(math.MaxUint32)), Int(unix.CLOSE_RANGE_UNSHARE))
+		q.Call("let go of all descriptors", unix.SYS_CLOSE_RANGE, Int(0), Int(uint32(math.MaxUint32)), Int(unix.CLOSE_RANGE_UNSHARE))
 	}
-	return a.start(ctx, &q, last)
+	return a.start(ctx, &q, last, nil)
 }
 
 // init fills the slot of an agent that is about to be forked.

@@ -53,6 +53,10 @@ func TestCommand(t *testing.T) {
 	if _, err := a.Command(ctx, cmd); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("error %v, want ENOENT", err)
 	}
+	cmd.Files[2] = 999
+	if _, err := a.Command(ctx, cmd); !errors.Is(err, unix.EBADF) {
+		t.Errorf("without a file: error %v, want EBADF", err)
+	}
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -246,7 +246,7 @@ func (c *Crew) Commit(ctx context.Context, p *Program, keep []int) error {
 	// From here on the guardian is not stopped any more: what becomes of it is
 	// waited for, and the answer is one or the other.
 	ctx = context.WithoutCancel(ctx)
-	if err := c.guardian.start(ctx, &q, &c.shared.hold); err != nil {
+	if err := c.guardian.start(ctx, &q, &c.shared.hold, nil); err != nil {
 		return err
 	}
 	if err := c.guardian.Wait(ctx); err != nil {
