@@ -106,7 +106,8 @@ func (r *Running) start(ctx context.Context, c Command, forked *Call) error {
 	p.Call("close_range", unix.SYS_CLOSE_RANGE, Int(3+len(c.More)), Int(uint32(math.MaxUint32)), Int(0))
 	r.execve = p.Call("execute "+c.Path, unix.SYS_EXECVE, String(c.Path), Strings(c.Args), Strings(c.Env)).MayFail()
 	p.Call("exit", unix.SYS_EXIT_GROUP, Int(127))
-	if err := r.child.Start(ctx, p); err != nil {
+	// Where any of it fails the child ends, for the agent waits for that.
+	if err := r.child.start(ctx, p, nil, &r.agent.crew.shared.exit); err != nil {
 		return err
 	}
 	r.wait.Call("wait4", unix.SYS_WAIT4, Int(forked.Value()), Out(r.status), Int(0), Int(0))
