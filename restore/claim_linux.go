@@ -23,6 +23,9 @@ type claim struct {
 	BootID string  `json:"boot_id"`
 	Space  string  `json:"pid_namespace"` // the maker's: elsewhere its number means nothing
 	Maker  Process `json:"maker"`
+	// Pins are the bind mounts that it makes, and the folders that it may make for
+	// them.
+	Pins *PinSet `json:"pins,omitempty"`
 	// Family is what all processes of the restore are known by.
 	Family agent.Family `json:"family"`
 }
@@ -30,11 +33,11 @@ type claim struct {
 func claimPath(name string) string { return filepath.Join(StateDir(), "."+name) }
 
 // newClaim claims a name for the calling process; for none, it makes one up.
-func newClaim(name string, family agent.Family) (*claim, error) {
+func newClaim(name string, family agent.Family, pins *PinSet) (*claim, error) {
 	if name == "" {
 		name = fmt.Sprintf("t%d", family.Inode) // no two memfds have the same
 	}
-	c := &claim{Name: name, Family: family}
+	c := &claim{Name: name, Family: family, Pins: pins}
 	var err error
 	if c.BootID, err = bootID(); err != nil {
 		return nil, err
@@ -119,10 +122,16 @@ func (c *claim) clean() error {
 		return err
 	}
 	_, err = Find(c.Name)
-	if boot == c.BootID && errors.Is(err, ErrNotFound) {
+	if !errors.Is(err, ErrNotFound) {
+		return c.release()
+	}
+	if boot == c.BootID {
 		if err := c.Family.Kill(); err != nil {
 			return err
 		}
+	}
+	if err := c.Pins.remove(); err != nil {
+		return err
 	}
 	return c.release()
 }

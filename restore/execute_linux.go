@@ -117,7 +117,7 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 			return err
 		}
 		if done += len(round); progress != nil {
-			progress(done, len(e.plan.Steps))
+			progress(done, len(e.plan.Steps)+len(e.plan.Pins))
 		}
 	}
 	if e.commands && e.inner == nil {

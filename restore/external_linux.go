@@ -14,10 +14,11 @@ import (
 	"github.com/renest/renest/topology"
 )
 
-// Resolve looks up what the references of plan.Bound lead to, so that [Preflight]
-// can judge it. What is found, or is not, is in h.Bound; an error is trouble with
-// the host as a whole.
+// Resolve looks up what plan names on this host, so that [Preflight] can judge it:
+// what the references of plan.Bound lead to, and what is where plan.Pins are to be.
+// An error is trouble with the host as a whole.
 func (h *Host) Resolve(ctx context.Context, plan *Plan) error {
+	h.lookPins(plan)
 	if len(plan.Bound) == 0 {
 		return nil
 	}

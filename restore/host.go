@@ -23,6 +23,9 @@ type Host struct {
 	Max map[topology.Type]int
 	// Files is the hard limit of open descriptors (RLIMIT_NOFILE).
 	Files uint64
+	// PinFaults says by path why bind mounts of [Plan.Pins] cannot be made, see
+	// [Host.Resolve].
+	PinFaults map[string]error
 	// Bound is what references of [Plan.Bound] lead to, see [Host.Resolve].
 	Bound map[string]Target
 }

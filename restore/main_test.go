@@ -238,10 +238,11 @@ func again(t *testing.T, uid int) {
 
 // helpers are programs for tests to execute, by name.
 var helpers = map[string]func(args []string) int{
-	"die after": dieAfter,
-	"idle":      idle,
-	"command":   command,
-	"groups":    holdersGroups,
+	"die after":   dieAfter,
+	"idle":        idle,
+	"pin and die": pinAndDie,
+	"command":     command,
+	"groups":      holdersGroups,
 
 	"in user namespace": inUserNamespace,
 }

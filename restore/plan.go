@@ -87,6 +87,8 @@ type Plan struct {
 	// Bound says of those in whose place another than the caller's own is to
 	// be entered which one, as [dump.ParseReference] reads it.
 	Bound map[*topology.Namespace]string
+	// Pins are the bind mounts to be made of its namespaces.
+	Pins []PlannedPin
 	// Notes say what the plan cannot bring back exactly.
 	Notes []string
 }

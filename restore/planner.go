@@ -22,6 +22,8 @@ type PlanOptions struct {
 	// IDs is where the ids lie that the outermost user namespaces map, nil for
 	// those of the image. See [IDRange].
 	IDs *IDRange
+	// Pins says which namespaces are bind-mounted.
+	Pins PinOptions
 }
 
 // NewPlan works out how to make the namespaces of g, which has to be valid
@@ -50,6 +52,9 @@ func NewPlan(g *topology.Graph, o PlanOptions) (*Plan, error) {
 	}
 	p.createLoose(p.rest())
 	p.finish()
+	if err := p.planPins(); err != nil {
+		return nil, err
+	}
 	return p.plan, nil
 }
 

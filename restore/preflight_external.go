@@ -30,3 +30,17 @@ func (h *Host) bindings(plan *Plan) []error {
 func wrongType(n *topology.Namespace, live string) error {
 	return fmt.Errorf("%s is no %s namespace", live, n.Type)
 }
+
+// pins returns why the bind mounts of plan cannot be made.
+func (h *Host) pins(plan *Plan) []error {
+	if len(plan.Pins) > 0 && !h.Privileged {
+		return []error{fmt.Errorf("bind mounts of %d namespaces need CAP_SYS_ADMIN over your mount namespace: restore as root, or without --pin", len(plan.Pins))}
+	}
+	var errs []error
+	for _, pin := range plan.Pins {
+		if err := h.PinFaults[pin.Path]; err != nil {
+			errs = append(errs, fmt.Errorf("pin %s: %w", pin.NS.Name(), err))
+		}
+	}
+	return errs
+}

@@ -27,7 +27,8 @@ type Options struct {
 	// Stdio are the files that [Standing.Command] gives to commands: 0, 1, 2.
 	// Without them no command can be run.
 	Stdio []*os.File
-	// Progress is told how many of the plan's steps are done. Optional.
+	// Progress is told how many of the plan's steps are done, and bind mounts
+	// made, of how many. Optional.
 	Progress func(done, total int)
 	// Dump says how the result is looked at.
 	Dump dump.Options
@@ -54,6 +55,7 @@ type Standing struct {
 	crew    *agent.Crew
 	e       *executor
 	proc    *nsfs.Proc
+	pins    *PinSet
 }
 
 // Execute carries plan out and verifies the result: what the dump code finds is
@@ -85,8 +87,12 @@ func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
 
 // announce claims the tree's name for the crew that is about to be, which gives it
 // up when all is undone.
-func (s *Standing) announce(crew *agent.Crew) (err error) {
-	if s.claim, err = newClaim(s.o.Name, crew.Family()); err != nil {
+func (s *Standing) announce(crew *agent.Crew) error {
+	intent, err := pinIntent(s.plan)
+	if err != nil {
+		return err
+	}
+	if s.claim, err = newClaim(s.o.Name, crew.Family(), intent); err != nil {
 		return err
 	}
 	if err := free(s.claim.Name); err != nil {
@@ -152,7 +158,7 @@ func (s *Standing) make(ctx context.Context) error {
 		return err
 	}
 	s.Verified = time.Since(start)
-	return nil
+	return s.pin(ctx)
 }
 
 // duplicate returns a descriptor of its own of the file that fd is one of.
@@ -280,6 +286,7 @@ func (s *Standing) record() (*Tree, error) {
 		BootID:     boot,
 		From:       s.plan.Graph.Header.Hostname,
 		Namespaces: s.Bindings,
+		Pins:       s.pins,
 		Verified:   true,
 	}
 	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {

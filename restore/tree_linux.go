@@ -30,6 +30,7 @@ type Tree struct {
 	// Innermost is the holder in the deepest namespaces, 0 where there is none.
 	Innermost  int       `json:"innermost"`
 	Namespaces []Binding `json:"namespaces"`
+	Pins       *PinSet   `json:"pins,omitempty"`
 	Verified   bool      `json:"verified"`
 }
 
@@ -126,11 +127,12 @@ func (t *Tree) Alive() (alive, all int) {
 	return alive, 1 + len(t.Holders)
 }
 
-// Remove kills the tree's processes, and with them what lives in its pid
-// namespaces, waits for their end, and removes the record. Processes that
-// entered other namespaces of the tree from outside are not touched, and keep
-// those alive. Of a restore that was killed, guardian and all, it removes what is
-// left; one that goes on it refuses.
+// Remove takes away the tree's bind mounts, and the files and folders made for
+// them, kills its processes, and with them what lives in its pid namespaces, waits
+// for their end, and removes the record. Processes that entered other namespaces
+// of the tree from outside are not touched, and keep those alive. Of a restore that
+// was killed, guardian and all, it removes what is left; one that goes on it
+// refuses.
 func Remove(name string) error {
 	err := removeTree(name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
@@ -158,6 +160,9 @@ func removeTree(name string) error {
 	t, err := Find(name)
 	if err != nil {
 		return err
+	}
+	if err := t.Pins.remove(); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
 	}
 	boot, err := bootID()
 	if err != nil {

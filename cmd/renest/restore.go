@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/renest/renest/restore"
-	"github.com/renest/renest/topology"
 )
 
 func restoreCommand() *cli.Command {
@@ -21,18 +19,22 @@ func restoreCommand() *cli.Command {
 		Name:  "restore",
 		Usage: "bring the namespaces of an image back",
 		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]… [--id-range FIRST:COUNT]\n" +
-			"               [--dry-run] [--json] [-d | -- CMD…]\n\n" +
+			"               [--pin DIR] [--pins image|all|original] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
 			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
 			"the tree is taken down when it ends. With -d the tree stays: see renest ps.\n\n" +
 			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand for\n" +
 			"one that is there: a path, PID/net, :ID or net:[…], as in renest enter.\n\n" +
 			"--id-range 200000:65536 moves the ids that the outermost user namespaces map to\n" +
-			"others of this host; all below follow.",
+			"others of this host; all below follow.\n\n" +
+			"--pin DIR brings the bind mounts of the image back, each below DIR by the path\n" +
+			"that it had, so that nsenter, ip netns and container runtimes find them.\n" +
+			"--pins original brings them back where they were, if nothing is there.",
 		Flags: []cli.Flag{
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "read nstree.img from `DIR`", TakesFile: true},
 			&cli.StringFlag{Name: "name", Usage: "restore under `NAME`"},
 			externalFlag(),
 			&cli.StringFlag{Name: "id-range", Usage: "map ids of the range `FIRST:COUNT` in place of the image's"},
+			pinFlags()[0], pinFlags()[1],
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
 			jsonFlag(),
@@ -189,62 +191,4 @@ func runIn(ctx context.Context, s *restore.Standing, path string, command []stri
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	return statusError(s.Command(context.WithoutCancel(ctx), path, command, signals))
-}
-
-// planStepJSON is a step in what restore --dry-run --json prints.
-type planStepJSON struct {
-	Op        string   `json:"op"`
-	Agent     int      `json:"agent"`
-	New       int      `json:"new,omitempty"`
-	Namespace string   `json:"namespace,omitempty"`
-	Creates   []string `json:"creates,omitempty"`
-	Does      string   `json:"does"`
-	Why       string   `json:"why"`
-}
-
-func showPlan(c *cli.Context, plan *restore.Plan) error {
-	if !c.Bool("json") {
-		return writePlan(c.App.Writer, plan)
-	}
-	out := struct {
-		Steps []planStepJSON `json:"steps"`
-		Notes []string       `json:"notes"`
-	}{Steps: []planStepJSON{}, Notes: append([]string{}, plan.Notes...)}
-	for _, s := range plan.Steps {
-		j := planStepJSON{Op: s.Op.String(), Agent: s.By, New: s.New, Does: s.String(), Why: s.Why}
-		if s.NS != nil {
-			j.Namespace = s.NS.Name()
-		}
-		for _, n := range s.Creates {
-			j.Creates = append(j.Creates, n.Name())
-		}
-		out.Steps = append(out.Steps, j)
-	}
-	return writeJSON(c.App.Writer, out)
-}
-
-// writePlan prints the steps of a plan, each with its reason.
-func writePlan(w io.Writer, plan *restore.Plan) error {
-	for i, s := range plan.Steps {
-		if _, err := fmt.Fprintf(w, "%3d. %s\n     %s\n", i+1, printable(s.String()), printable(s.Why)); err != nil {
-			return err
-		}
-	}
-	for _, n := range plan.Notes {
-		if _, err := fmt.Fprintf(w, "note: %s\n", printable(n)); err != nil {
-			return err
-		}
-	}
-	count := map[topology.Type]int{}
-	for _, n := range plan.Made() {
-		count[n.Type]++
-	}
-	line := fmt.Sprintf("%d steps make %d namespaces:", len(plan.Steps), len(plan.Made()))
-	for _, t := range topology.Types {
-		if count[t] > 0 {
-			line += fmt.Sprintf(" %d %s", count[t], t)
-		}
-	}
-	_, err := fmt.Fprintf(w, "%s; %d stay by their own init, the keeper holds %d\n", line, len(plan.Holders), len(plan.Keep))
-	return err
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -31,6 +33,49 @@ func planOptions(c *cli.Context, host *restore.Host) (restore.PlanOptions, error
 		}
 		o.IDs = &r
 	}
+	o.Pins, err = pinOptions(c)
+	return o, err
+}
+
+// pinFlags say which namespaces are bind-mounted, and where.
+func pinFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.PathFlag{Name: "pin", Usage: "bring bind mounts of the namespaces back below `DIR`", TakesFile: true},
+		&cli.StringFlag{Name: "pins", Usage: "`WHICH`: image, those it has; all, with --pin, every namespace; original, without --pin, those it has where they were"},
+	}
+}
+
+func pinOptions(c *cli.Context) (restore.PinOptions, error) {
+	var o restore.PinOptions
+	which := c.String("pins")
+	switch {
+	case c.IsSet("pin") && c.Path("pin") == "":
+		return o, usagef("restore: --pin: to which folder?")
+	case !c.IsSet("pins") || which == "image":
+	case which == "all":
+		o.All = true
+	case which == "original":
+		o.Original = true
+	default:
+		return o, usagef("restore: --pins %q: want image, all or original", which)
+	}
+	switch {
+	case o.Original && c.IsSet("pin"):
+		return o, usagef("restore: --pins original is in place of --pin DIR")
+	case !o.Original && c.IsSet("pins") && !c.IsSet("pin"):
+		return o, usagef("restore: --pins %s: to which folder? --pin DIR", which)
+	case !c.IsSet("pin"):
+		return o, nil
+	}
+	// The pins are found again by this path: it is to lead there by itself.
+	dir, err := filepath.EvalSymlinks(c.Path("pin"))
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return o, fmt.Errorf("restore: --pin: %w", err)
+	}
+	o.Dir = dir
 	return o, nil
 }
 

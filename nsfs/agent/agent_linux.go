@@ -94,6 +94,11 @@ func (a *Agent) start(ctx context.Context, p *Program, end, failed *op) error {
 		finish = addrOf(ar, failed)
 	}
 	p.load(ar, off, last, finish)
+	if p.undo != nil {
+		if err := a.crew.leaveFirst(p.undo, p.calls[len(p.calls)-1].op); err != nil {
+			return err
+		}
+	}
 	first := last
 	if len(p.calls) > 0 {
 		first = addr(off)
@@ -138,7 +143,9 @@ func (a *Agent) Wait(ctx context.Context) error {
 			return errors.Join(err, berr)
 		}
 	}
-	a.crew.arena.release(a.off, a.size)
+	if p.undo == nil { // which goes by p's results
+		a.crew.arena.release(a.off, a.size)
+	}
 	return err
 }
 

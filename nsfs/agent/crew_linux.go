@@ -172,38 +172,6 @@ func (c *Crew) Root() *Agent { return c.root }
 // it is told to undo, it does with its maker's rights.
 func (c *Crew) Guardian() *Agent { return c.guardian }
 
-// Undo leaves a call with the guardian, which it makes when the crew ends
-// without a Commit: before all that were left with it earlier, and before the
-// crew is killed. All its arguments are known beforehand. Errors are ignored:
-// there is nobody left to tell.
-func (c *Crew) Undo(nr uintptr, args ...Arg) error {
-	next := &c.shared.read.zero
-	return c.leave(nr, args, atomic.LoadUint64(next), func(to uint64) { atomic.StoreUint64(next, to) })
-}
-
-// UndoLast is Undo for what is to be undone when every other process of the crew is
-// gone.
-func (c *Crew) UndoLast(nr uintptr, args ...Arg) error {
-	gone := &c.shared.kill[2]
-	return c.leave(nr, args, atomic.LoadUint64(&gone.neg), gone.then)
-}
-
-// leave writes a call, to be followed by next, and links it to what comes before.
-func (c *Crew) leave(nr uintptr, args []Arg, next uint64, link func(uint64)) error {
-	p := Program{}
-	p.Call("undo", nr, args...)
-	if p.err != nil {
-		return p.err
-	}
-	off, err := c.arena.alloc(opSize + p.size)
-	if err != nil {
-		return err
-	}
-	p.load(c.arena, off, next, next)
-	link(addr(off))
-	return nil
-}
-
 // Commit has the guardian carry p out, and keep the crew: from the success of
 // p's last call on, nothing is undone or killed any more. The guardian then
 // holds the given descriptors of the agents' table, and the namespaces they

@@ -19,6 +19,7 @@ type Program struct {
 	size  uintptr
 	err   error
 	part  int
+	undo  *Program // of a program of Do
 }
 
 // Call is one system call of a program, and its result once it ran.
