@@ -27,6 +27,8 @@ type level struct {
 	Offset   int      `json:"offset,omitempty"`
 	Root     string   `json:"root,omitempty"`
 	Serve    bool     `json:"serve,omitempty"`
+	Odd      bool     `json:"odd,omitempty"`
+	Deputy   bool     `json:"deputy,omitempty"`
 	Child    *level   `json:"child,omitempty"`
 }
 
@@ -132,7 +134,7 @@ func newCRIU(t *testing.T) *criuUser {
 // publicDir makes a folder that any user can look into.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "renest-criu-test-")
+	dir, err := os.MkdirTemp(builds.dir, "criu-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,21 +145,21 @@ func publicDir(t *testing.T) string {
 	return dir
 }
 
-// rootfs makes the root directory of a service, with one in it for another.
+// rootfs makes the root directory of a service, with one in it for another, and so on.
 func (c *criuUser) rootfs(t *testing.T) string {
 	t.Helper()
 	dir := publicDir(t)
-	for _, d := range []string{"proc", "tmp", "inner", "inner/proc", "inner/tmp"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	b, err := os.ReadFile(program(t, "counter"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"counter", "inner/counter"} {
-		if err := os.WriteFile(filepath.Join(dir, file), b, 0o755); err != nil {
+	for _, root := range []string{"", "inner", "inner/inner"} {
+		for _, d := range []string{"proc", "tmp"} {
+			if err := os.MkdirAll(filepath.Join(dir, root, d), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, root, "counter"), b, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -362,4 +364,151 @@ func compareShapes(t *testing.T, before shape, r restored) {
 	if diff := cmp.Diff(before.translate(live), after); diff != "" {
 		t.Errorf("owners and parents, by ioctl (-before +after):\n%s", diff)
 	}
+}
+
+// TestCRIULayers dumps containers in containers, with tasks in all of them, kills the
+// tree and restores it: all go on counting.
+func TestCRIULayers(t *testing.T) {
+	c := newCRIU(t)
+	inner := serving("/inner", nil)
+	t.Run("on the host", func(t *testing.T) { c.testLayers(t, outermost(serving(c.rootfs(t), inner)), 1, 2) })
+	t.Run("in a container", func(t *testing.T) { c.testLayers(t, levels(2, free(serving(c.rootfs(t), inner))), 2, 2) })
+	t.Run("three", func(t *testing.T) {
+		c.testLayers(t, outermost(serving(c.rootfs(t), serving("/inner", inner))), 1, 3)
+	})
+}
+
+// serving is a service in a container, with another in it.
+func serving(root string, child *level) *level {
+	l := level{New: everything(), Outside: 1000, Count: 60000, Hostname: "in " + filepath.Base(root), Root: root, Serve: true, Child: child}
+	for c := child; c != nil; c = c.Child {
+		c.Count -= 2000
+	}
+	return &l
+}
+
+// outermost gives a container ids of the host's.
+func outermost(l *level) level {
+	l.Outside = 100000
+	return *l
+}
+
+// free has a container take the ids that levels gives it.
+func free(l *level) level {
+	l.Outside, l.Count = 0, 0
+	return *l
+}
+
+// testLayers starts containers, of which the one at depth serves and has others in it.
+func (c *criuUser) testLayers(t *testing.T, spec level, depth, count int) {
+	top := startCounter(t, spec)
+	pids := []int{descend(t, top, depth)}
+	for len(pids) < count {
+		pids = append(pids, innerOf(t, pids[len(pids)-1]))
+	}
+	var before []status
+	var numbers [][]string
+	for _, pid := range pids {
+		before, numbers = append(before, counting(t, pid)), append(numbers, nspid(t, pid))
+	}
+	shape := taskShape(t, tree(t, top))
+
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(pids[0]), "-D", dir)
+	for _, pid := range pids {
+		if alive(pid) {
+			t.Errorf("pid %d is alive after its dump", pid)
+		}
+	}
+	end(t, top)
+
+	name := uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-"))
+	r := c.restore(t, dir, name)
+	for i, pid := range r.pids {
+		after := counting(t, pid)
+		if after.Count <= before[i].Count {
+			t.Errorf("layer %d counted to %d, and is at %d", i, before[i].Count, after.Count)
+		}
+		before[i].Count, after.Count, before[i].Clock, after.Clock = 0, 0, 0, 0
+		if diff := cmp.Diff(before[i], after); diff != "" {
+			t.Errorf("service of layer %d (-before +after):\n%s", i, diff)
+		}
+		if diff := cmp.Diff(numbers[i][1:], nspid(t, pid)[1:]); diff != "" {
+			t.Errorf("its pids below the host's level (-before +after):\n%s", diff)
+		}
+		if i > 0 && parentOf(t, pid) != r.pids[i-1] {
+			t.Errorf("the parent of the init %d is %d, not the init above, %d", pid, parentOf(t, pid), r.pids[i-1])
+		}
+	}
+	compareShapes(t, shape, r.restored)
+}
+
+// TestCRIUFailure has CRIU fail at one of two layers: both go on as if nothing had
+// been.
+func TestCRIUFailure(t *testing.T) {
+	c := newCRIU(t)
+	tests := map[string]struct {
+		spoil func(outer *level)
+		want  string
+	}{
+		"outer":  {func(outer *level) { outer.Odd = true }, "Unsupported proto 262"},
+		"inner":  {func(outer *level) { outer.Child.Odd = true }, "Unsupported proto 262"},
+		"deputy": {func(outer *level) { outer.Deputy = true }, "and its parent is pid"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			spec := outermost(serving(c.rootfs(t), serving("/inner", nil)))
+			tt.spoil(&spec)
+			outer := startCounter(t, spec)
+			inner := innerOf(t, outer)
+			before := []status{counting(t, outer), counting(t, inner)}
+			dir := t.TempDir()
+			if out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(outer), "-D", dir); !strings.Contains(out, tt.want) {
+				t.Errorf("renest says %q, nothing of %q", out, tt.want)
+			}
+			for i, pid := range []int{outer, inner} {
+				if after := counting(t, pid); after.Count <= before[i].Count || after.Client != before[i].Client {
+					t.Errorf("layer %d: %+v before, %+v after", i, before[i], after)
+				}
+			}
+		})
+	}
+}
+
+// renestFails runs renest where it is to fail, and returns what it says.
+func renestFails(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(program(t, "renest"), args...).CombinedOutput()
+	if err == nil {
+		t.Errorf("renest %s succeeds", strings.Join(args, " "))
+	}
+	return string(out)
+}
+
+// innerOf returns the child of a service that is the first of a container.
+func innerOf(t *testing.T, outer int) (pid int) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("pid %d has a container", outer), func() bool {
+		for _, pid = range tree(t, outer)[1:] {
+			if n := nspid(t, pid); n[len(n)-1] == "1" && len(n) == len(nspid(t, outer))+1 {
+				return true
+			}
+		}
+		return false
+	})
+	return pid
+}
+
+func parentOf(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	ppid, err := strconv.Atoi(f[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ppid
 }

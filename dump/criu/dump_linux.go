@@ -198,7 +198,7 @@ func (d *dumper) request(i int, config string) *rpc.CriuOpts {
 		LogLevel:          new(int32(4)),
 		LogToStderr:       new(true),
 		ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(),
-		NetworkLock:       rpc.CriuNetworkLockMethod_NFTABLES.Enum(),
+		NetworkLock:       networkLock(l),
 		TcpEstablished:    new(true),
 		FileLocks:         new(true),
 	}
@@ -213,6 +213,24 @@ func (d *dumper) request(i int, config string) *rpc.CriuOpts {
 		o.External = append(o.External, fmt.Sprintf("pid[%d]:renest-pid", n.Ino))
 	}
 	return o
+}
+
+// networkLock chooses how CRIU keeps packets from what is frozen: not at all where none
+// can come, for nf_tables is a module that not every kernel has.
+func networkLock(l *Layer) *rpc.CriuNetworkLockMethod {
+	n := l.In(topology.Net)
+	own := !n.External && !l.Joins(n)
+	if devices, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", l.Root.PID)); own && err == nil && onlyLoopback(string(devices)) {
+		return rpc.CriuNetworkLockMethod_SKIP.Enum()
+	}
+	return rpc.CriuNetworkLockMethod_NFTABLES.Enum()
+}
+
+// onlyLoopback reports whether /proc/PID/net/dev lists lo alone, under two lines of
+// headings.
+func onlyLoopback(devices string) bool {
+	lines := strings.Split(strings.TrimSpace(devices), "\n")
+	return len(lines) == 3 && strings.HasPrefix(strings.TrimSpace(lines[2]), "lo:")
 }
 
 func (d *dumper) layerDir(i int) string { return filepath.Join(d.o.Dir, d.record.Layers[i].Dir) }

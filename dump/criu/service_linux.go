@@ -126,24 +126,25 @@ func (s *Service) Do(ctx context.Context, what rpc.CriuReqType, opts *rpc.CriuOp
 		opts.NotifyScripts = new(true)
 	}
 	req := &rpc.CriuReq{Type: &what, Opts: opts}
+	var veto error
 	for {
 		answer, err := s.exchange(req)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case veto != nil && (err != nil || answer.GetType() != rpc.CriuReqType_NOTIFY):
+			return nil, veto // CRIU says no more than that it failed
+		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		}
-		if err != nil {
+		case err != nil:
 			return nil, err
-		}
-		if answer.GetType() != rpc.CriuReqType_NOTIFY {
+		case answer.GetType() != rpc.CriuReqType_NOTIFY:
 			return answer, failure(answer, what)
 		}
-		err = tell(notify, answer.GetNotify())
-		req = &rpc.CriuReq{Type: rpc.CriuReqType_NOTIFY.Enum(), NotifySuccess: new(err == nil)}
-		if err != nil {
-			// CRIU says no more than that it failed.
-			_, _ = s.exchange(req)
-			return nil, err
-		}
+		ok := true
+		if veto == nil {
+			veto = tell(notify, answer.GetNotify())
+			ok = veto == nil
+		} // else it undoes what it did, and says so
+		req = &rpc.CriuReq{Type: rpc.CriuReqType_NOTIFY.Enum(), NotifySuccess: new(ok)}
 	}
 }
 

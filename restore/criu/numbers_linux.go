@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,22 +55,27 @@ func (l *layerRun) counters() error {
 		if first+i < 0 || numbers[first+i] < 2 {
 			continue
 		}
-		a, err := l.bornIn(n)
+		guide, err := l.guideTo(n)
 		if err != nil {
 			return err
 		}
+		// The first one born there may have the very number that is wanted.
 		var p agent.Program
 		setLast(&p, n, outOfTheWay(numbers[first+i]))
-		// The first one may have the very number that is wanted.
-		later := p.Fork(l.crew, "fork in "+n.Name(), agent.ForkOptions{})
+		a, err := l.bornOf(guide, n)
+		if err != nil {
+			return err
+		}
 		if err := a.Run(l.ctx, &p); err != nil {
 			return err
 		}
-		if err := errors.Join(later.Wait(l.ctx), a.Exit(l.ctx), a.Gone(l.ctx)); err != nil {
+		if err := errors.Join(a.Exit(l.ctx), a.Gone(l.ctx)); err != nil {
 			return err
 		}
-		l.helpers = append(l.helpers, later.PID())
-		l.numbers = append(l.numbers, &counter{space: n, agent: later, next: numbers[first+i]})
+		if a, err = l.bornOf(guide, n); err != nil {
+			return err
+		}
+		l.numbers = append(l.numbers, &counter{space: n, agent: a, next: numbers[first+i]})
 	}
 	return nil
 }
@@ -86,24 +92,46 @@ func outOfTheWay(wanted int) int {
 
 // bornIn returns a new agent in a pid namespace, and for the rest where the crew is.
 func (l *layerRun) bornIn(n *topology.Namespace) (*agent.Agent, error) {
-	guide, err := l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
+	guide, err := l.guideTo(n)
 	if err != nil {
 		return nil, err
 	}
-	if n.External {
-		return guide, nil
+	return l.bornOf(guide, n)
+}
+
+// guideTo returns an agent whose children are born in a pid namespace.
+func (l *layerRun) guideTo(n *topology.Namespace) (*agent.Agent, error) {
+	guide, err := l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
+	if err != nil || n.External {
+		return guide, err
 	}
 	var p agent.Program
 	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWPID))
-	if err := guide.Run(l.ctx, &p); err != nil {
-		return nil, err
-	}
+	return guide, guide.Run(l.ctx, &p)
+}
+
+// bornOf forks an agent off a guide. The guide outlives it, and reaps it: the init of
+// the pid namespace may be one that CRIU has restored and that does not run yet.
+func (l *layerRun) bornOf(guide *agent.Agent, n *topology.Namespace) (*agent.Agent, error) {
 	a, err := guide.Fork(l.ctx, "fork in "+n.Name(), agent.ForkOptions{})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		l.helpers = append(l.helpers, a.PID())
+		l.born = append(l.born, a)
 	}
-	l.helpers = append(l.helpers, a.PID())
-	return a, guide.Exit(l.ctx)
+	return a, err
+}
+
+// leave ends the agents that are in other pid namespaces, before their guides end.
+func (l *layerRun) leave() error {
+	var errs []error
+	for _, a := range l.born {
+		if !slices.ContainsFunc(l.numbers, func(c *counter) bool { return c.agent == a }) && a != l.agent {
+			continue // gone already
+		}
+		ctx := context.WithoutCancel(l.ctx)
+		errs = append(errs, a.Exit(ctx), a.Gone(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // children lists the child processes of a process, by all of its threads.

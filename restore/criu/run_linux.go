@@ -33,6 +33,7 @@ type layerRun struct {
 	files   []*os.File
 	fds     map[*topology.Namespace]int // in the agents' table
 	helpers []int
+	born    []*agent.Agent
 
 	pid   int // of the first task, in our own pid namespace
 	pidfd int
@@ -71,7 +72,7 @@ func (l *layerRun) run(log string) (err error) {
 	if err := l.start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.crew.Close(), l.stage.remove()) }()
+	defer func() { err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove()) }()
 	if err := l.enter(); err != nil {
 		return err
 	}
@@ -169,7 +170,6 @@ func (l *layerRun) request() *rpc.CriuOpts {
 		LogLevel:          new(int32(4)),
 		LogToStderr:       new(true),
 		ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(),
-		NetworkLock:       rpc.CriuNetworkLockMethod_NFTABLES.Enum(),
 		TcpEstablished:    new(true),
 		FileLocks:         new(true),
 		RstSibling:        new(l.r.o.Sibling),

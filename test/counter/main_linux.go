@@ -28,8 +28,12 @@ type Spec struct {
 	// Root becomes the root directory. The program is there too, as /counter.
 	Root string `json:"root,omitempty"`
 	// Serve starts the service, on a loopback of its own.
-	Serve bool  `json:"serve,omitempty"`
-	Child *Spec `json:"child,omitempty"`
+	Serve bool `json:"serve,omitempty"`
+	// Odd opens a socket that CRIU cannot dump.
+	Odd bool `json:"odd,omitempty"`
+	// Deputy has a process of its own start the child, and stay its parent.
+	Deputy bool  `json:"deputy,omitempty"`
+	Child  *Spec `json:"child,omitempty"`
 }
 
 func main() {
@@ -214,7 +218,17 @@ func live(s *Spec) error {
 	if s.Root != "" {
 		exe = "/counter"
 	}
-	if s.Child != nil {
+	if s.Odd {
+		// IPPROTO_MPTCP: Unsupported proto 262 for socket
+		if _, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP); err != nil {
+			return fmt.Errorf("socket: %w", err)
+		}
+	}
+	if s.Child != nil && s.Deputy {
+		if _, err := start(&Spec{Child: s.Child}, exe); err != nil {
+			return err
+		}
+	} else if s.Child != nil {
 		if _, err := start(s.Child, exe); err != nil {
 			return err
 		}
@@ -227,7 +241,7 @@ func live(s *Spec) error {
 	for {
 		if _, err := syscall.Wait4(-1, nil, 0, nil); err == syscall.ECHILD {
 			// A container in it may be about to come back.
-			unix.Pause()
+			_ = unix.Pause()
 		}
 	}
 }
