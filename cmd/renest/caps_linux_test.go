@@ -131,9 +131,13 @@ func TestWhyLive(t *testing.T) {
 // TestWhyText writes pins of every kind, more than fit, and none.
 func TestWhyText(t *testing.T) {
 	g := sample()
+	ended := &topology.Task{PID: 4799, TID: 4799, Comm: "over"}
+	ended.Namespaces[topology.InUser] = g.Namespaces[0]
+	g.Tasks = append(g.Tasks, ended)
 	mnt := &topology.Namespace{Type: topology.Mnt, Ino: 4026530001}
 	net := &topology.Namespace{Type: topology.Net, Ino: 4026530002, Pins: []topology.Pin{
 		{Kind: topology.PinTask, PID: 4711},
+		{Kind: topology.PinTask, PID: 4799},
 		{Kind: topology.PinThread, PID: 4711, TID: 4713},
 		{Kind: topology.PinPIDForChildren, PID: 4711},
 		{Kind: topology.PinTimeForChildren, PID: 4712},

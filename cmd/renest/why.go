@@ -69,10 +69,10 @@ const pinsMax = 20
 func writePins(w io.Writer, g *topology.Graph, n *topology.Namespace) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s, owned by %s, is kept by\n", n.Name(), n.State, nameOf(n.Owner))
-	comm := make(map[int]string, len(g.Tasks))
+	tasks := make(map[int]*topology.Task, len(g.Tasks))
 	for _, t := range g.Tasks {
 		if t.PID == t.TID {
-			comm[t.PID] = t.Comm
+			tasks[t.PID] = t
 		}
 	}
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -85,7 +85,7 @@ func writePins(w io.Writer, g *topology.Graph, n *topology.Namespace) error {
 		written[p.Kind]++
 		switch i := written[p.Kind]; {
 		case i < pinsMax || count[p.Kind] == pinsMax:
-			fmt.Fprintf(t, "  %s\t%s\n", p.Kind, pinText(p, comm))
+			fmt.Fprintf(t, "  %s\t%s\n", p.Kind, pinText(p, tasks))
 		case i == pinsMax:
 			fmt.Fprintf(t, "  %s\t… and %d more: --json has them\n", p.Kind, count[p.Kind]-pinsMax+1)
 		}
@@ -101,12 +101,20 @@ func writePins(w io.Writer, g *topology.Graph, n *topology.Namespace) error {
 }
 
 // pinText says which task, descriptor, mount or namespace a pin is.
-func pinText(p topology.Pin, comm map[int]string) string {
-	task := fmt.Sprintf("pid %d (%s)", p.PID, printable(comm[p.PID]))
+func pinText(p topology.Pin, tasks map[int]*topology.Task) string {
+	t := tasks[p.PID]
+	if t == nil {
+		t = &topology.Task{}
+	}
+	task := fmt.Sprintf("pid %d (%s)", p.PID, printable(t.Comm))
 	if p.TID != 0 && p.TID != p.PID && p.Kind != topology.PinThread {
 		task = fmt.Sprintf("thread %d of %s", p.TID, task)
 	}
 	switch p.Kind {
+	case topology.PinTask:
+		if zombie(t) {
+			task += ", a zombie"
+		}
 	case topology.PinThread:
 		return fmt.Sprintf("%d of %s", p.TID, task)
 	case topology.PinFD, topology.PinSocket:
@@ -119,4 +127,15 @@ func pinText(p topology.Pin, comm map[int]string) string {
 		return nameOf(p.NS)
 	}
 	return task
+}
+
+// zombie reports whether a task has ended and waits to be reaped: it is in its user
+// and its pid namespace, and in no other.
+func zombie(t *topology.Task) bool {
+	for l, n := range t.Namespaces {
+		if l := topology.Link(l); n != nil && l != topology.InUser && l != topology.InPID {
+			return false
+		}
+	}
+	return t.Namespaces[topology.InUser] != nil
 }
