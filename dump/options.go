@@ -57,6 +57,10 @@ type Options struct {
 	// is born into.
 	Inits bool
 
+	// Processes are, where it is not nil, all that a tree consists of beside its
+	// root, by number: then no other process of the host is looked at.
+	Processes []int
+
 	// Kin is a crew that the agents of the dump are to be of the same family as.
 	// Optional.
 	Kin *agent.Crew

@@ -34,6 +34,14 @@ func (d *dumper) scanTree(r TaskReference) error {
 	if err := d.readInherited(); err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
+	if d.opts.Processes != nil {
+		pids := append([]int{root}, d.opts.Processes...)
+		slices.Sort(pids)
+		if err := d.readFresh(slices.Compact(pids)); err != nil {
+			return err
+		}
+		return d.checkRoot(r)
+	}
 	grew, err := d.statuses()
 	if err != nil {
 		return err

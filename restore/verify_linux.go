@@ -22,7 +22,8 @@ func (s *Standing) verify(ctx context.Context) error {
 	o := s.o.Dump
 	o.NoBinds = true
 	o.NoSysctls = true // the steps that set them look themselves
-	o.Kin = s.crew     // so that nothing of them outlives what is done to find the others
+	o.Processes = s.e.processes()
+	o.Kin = s.crew // so that nothing of them outlives what is done to find the others
 	var err error
 	if s.Live, err = dump.Tree(ctx, s.crew.Guardian().PID(), o); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
@@ -53,6 +54,27 @@ func (s *Standing) partly(err error) error {
 		return fmt.Errorf("not all of it could be seen: %s: so far, %w", strings.Join(missing, "; "), err)
 	}
 	return err
+}
+
+// processes returns the numbers of all processes that the tree consists of.
+func (e *executor) processes() []int {
+	var pids []int
+	add := func(a *agent.Agent) {
+		if a != nil && a.PID() > 0 && e.crew.Has(a.PID()) { // and not another's by now
+			pids = append(pids, a.PID())
+		}
+	}
+	add(e.inner)
+	ended := map[int]bool{}
+	for _, by := range e.ended {
+		ended[by] = true
+	}
+	for by, a := range e.agents {
+		if !ended[by] {
+			add(a)
+		}
+	}
+	return pids
 }
 
 // closeUnkept lets go of the descriptors that are wanted no more, so that what

@@ -13,6 +13,7 @@ import (
 )
 
 func main() {
+	collectLate()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	std := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	code := report(std.err, run(ctx, os.Args, std))
