@@ -27,6 +27,7 @@ type level struct {
 	Offset   int      `json:"offset,omitempty"`
 	Root     string   `json:"root,omitempty"`
 	Serve    bool     `json:"serve,omitempty"`
+	Foreign  int      `json:"foreign,omitempty"`
 	Odd      bool     `json:"odd,omitempty"`
 	Deputy   bool     `json:"deputy,omitempty"`
 	Child    *level   `json:"child,omitempty"`
@@ -91,7 +92,7 @@ func (c *criuUser) testLeaf(t *testing.T, spec level, depth int) {
 	leaf := descend(t, top, depth)
 	before := counting(t, leaf)
 	numbers := nspid(t, leaf)
-	shape := taskShape(t, tree(t, top))
+	shape := taskShape(t, family(top))
 
 	dir := t.TempDir()
 	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(leaf), "-D", dir)
@@ -234,6 +235,23 @@ func startCounter(t *testing.T, spec level) (pid int) {
 	return pid
 }
 
+// family lists a process and its descendants. A thread may end meanwhile.
+func family(root int) []int {
+	pids := []int{root}
+	for i := 0; i < len(pids); i++ {
+		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
+		for _, list := range lists {
+			text, _ := os.ReadFile(list)
+			for field := range strings.FieldsSeq(string(text)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					pids = append(pids, pid)
+				}
+			}
+		}
+	}
+	return pids
+}
+
 // descend returns the process that is depth levels deep, the first one being pid.
 func descend(t *testing.T, pid, depth int) int {
 	t.Helper()
@@ -248,7 +266,7 @@ func first(t *testing.T, pid int) int {
 	t.Helper()
 	var pids []int
 	waitFor(t, fmt.Sprintf("pid %d has a child", pid), func() bool {
-		pids = tree(t, pid)
+		pids = family(pid)
 		return len(pids) > 1
 	})
 	return pids[1]
@@ -411,7 +429,7 @@ func (c *criuUser) testLayers(t *testing.T, spec level, depth, count int) {
 	for _, pid := range pids {
 		before, numbers = append(before, counting(t, pid)), append(numbers, nspid(t, pid))
 	}
-	shape := taskShape(t, tree(t, top))
+	shape := taskShape(t, family(top))
 
 	dir := t.TempDir()
 	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(pids[0]), "-D", dir)
@@ -441,6 +459,61 @@ func (c *criuUser) testLayers(t *testing.T, spec level, depth, count int) {
 		}
 	}
 	compareShapes(t, shape, r.restored)
+}
+
+// TestCRIUOwnership dumps a task in a net namespace that belongs to a nested user
+// namespace without a task. CRIU alone restores it as the root task's.
+func TestCRIUOwnership(t *testing.T) {
+	c := newCRIU(t)
+	child := &level{Foreign: 5000, Serve: true}
+	host := []string{"pid", "mnt", "uts", "ipc", "net"}
+	tests := map[string]struct {
+		depth int
+		root  level
+	}{
+		"of the host":          {1, level{New: host}},
+		"of a user namespace":  {1, level{New: everything(), Outside: 100000, Count: 65536}},
+		"two user levels deep": {2, level{New: everything()}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.root.Root, tt.root.Child, tt.root.Hostname = c.rootfs(t), child, "root"
+			top := startCounter(t, levels(tt.depth, tt.root))
+			root := descend(t, top, tt.depth)
+			serving := descend(t, root, 2)
+			before := counting(t, serving)
+			shape := taskShape(t, family(top))
+			net := netOwner(t, serving)
+			if net == netOwner(t, root) {
+				t.Fatalf("its net namespace belongs to %s, as that of the root", net)
+			}
+
+			dir := t.TempDir()
+			renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(root), "-D", dir)
+			end(t, top)
+			r := c.restore(t, dir, uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-")))
+			now := descend(t, r.pids[0], 2)
+			after := counting(t, now)
+			if after.Count <= before.Count || after.Local != before.Local || after.Remote != before.Remote {
+				t.Errorf("service: %+v before, %+v after", before, after)
+			}
+			if got := netOwner(t, now); got == netOwner(t, r.pids[0]) {
+				t.Errorf("its net namespace belongs to %s again, as that of the root", got)
+			}
+			compareShapes(t, shape, r.restored)
+		})
+	}
+}
+
+// netOwner asks the kernel who owns the net namespace of a task (NS_GET_USERNS).
+func netOwner(t *testing.T, pid int) string {
+	t.Helper()
+	s := shape{}
+	name, err := s.add(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s[name].Owner
 }
 
 // TestCRIUFailure has CRIU fail at one of two layers: both go on as if nothing had
@@ -489,7 +562,7 @@ func renestFails(t *testing.T, args ...string) string {
 func innerOf(t *testing.T, outer int) (pid int) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("pid %d has a container", outer), func() bool {
-		for _, pid = range tree(t, outer)[1:] {
+		for _, pid = range family(outer)[1:] {
 			if n := nspid(t, pid); n[len(n)-1] == "1" && len(n) == len(nspid(t, outer))+1 {
 				return true
 			}

@@ -53,6 +53,9 @@ func (l *layerRun) enter() error {
 		return err
 	}
 	var err error
+	if err := l.furnish(); err != nil {
+		return err
+	}
 	if l.agent, err = l.bornIn(l.layer.space()); err != nil {
 		return err
 	}
@@ -82,6 +85,27 @@ func (l *layerRun) enter() error {
 		return fmt.Errorf("prepare the images: %w", err)
 	}
 	return l.become()
+}
+
+// furnish sets the loopback of the net namespaces up that CRIU is handed, where it was.
+// What else is in one is not saved.
+func (l *layerRun) furnish() error {
+	for _, n := range l.external() {
+		if n.Net != nil && !n.Net.Loopback {
+			continue
+		}
+		a, err := l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
+		if err != nil {
+			return err
+		}
+		var p agent.Program
+		p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWNET))
+		loopbackUp(&p)
+		if err := errors.Join(a.Run(l.ctx, &p), a.Exit(l.ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mount has the agent make a mount namespace of the host's root, with the stage.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -29,6 +30,9 @@ type Spec struct {
 	Root string `json:"root,omitempty"`
 	// Serve starts the service, on a loopback of its own.
 	Serve bool `json:"serve,omitempty"`
+	// Foreign is how many ids a user namespace has that no task is in, and that owns
+	// a net namespace that this process moves to.
+	Foreign int `json:"foreign,omitempty"`
 	// Odd opens a socket that CRIU cannot dump.
 	Odd bool `json:"odd,omitempty"`
 	// Deputy has a process of its own start the child, and stay its parent.
@@ -78,6 +82,12 @@ func run(args []string) error {
 		return enterRoot(&spec)
 	case "live":
 		return live(&spec)
+	case "owner":
+		if err := loopbackUp(); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		return unix.Pause()
 	case "client":
 		return client()
 	}
@@ -132,6 +142,9 @@ func settle(s *Spec) error {
 			return fmt.Errorf("set lo up: %w", err)
 		}
 	}
+	if s.Foreign > 0 {
+		return emigrate(s)
+	}
 	if s.has("mnt") {
 		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
@@ -153,6 +166,40 @@ func settle(s *Spec) error {
 		return again("/proc/self/exe", "time", s) // to be in it
 	}
 	return enterRoot(s)
+}
+
+// emigrate moves to a net namespace of a nested user namespace, which is left alone.
+func emigrate(s *Spec) error {
+	ids := []syscall.SysProcIDMap{{Size: s.Foreign}}
+	cmd := exec.Command("/proc/self/exe", "owner", "{}")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNET, Credential: &syscall.Credential{},
+		UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+	}
+	cmd.Stdin, cmd.Stderr = os.Stdin, os.Stderr // there may be no /dev/null
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the owner: %w", err)
+	}
+	if _, err := out.Read(make([]byte, 8)); err != nil {
+		return fmt.Errorf("the owner: %w", err)
+	}
+	net, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Setns(net, unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter its net namespace: %w", err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = cmd.Wait()
+	s.Foreign = 0
+	return again("/proc/self/exe", "time", s) // with all threads
 }
 
 func again(exe, part string, s *Spec) error {
