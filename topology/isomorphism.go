@@ -15,6 +15,9 @@ type CompareOptions struct {
 	// IgnoreOffsets compares time namespaces, but not their offsets, which
 	// are against the clocks of one host.
 	IgnoreOffsets bool
+	// IgnoreNames compares UTS namespaces, but not their host and domain
+	// names.
+	IgnoreNames bool
 	// IgnoreSysctls leaves out sysctls, pid_max among them, and loopback
 	// devices.
 	IgnoreSysctls bool
@@ -42,6 +45,26 @@ var ErrUndecided = errors.New("too symmetric to compare")
 // Both graphs must have their edges inside, and not in a circle. The time is
 // n log n in the size for all but contrived graphs.
 func Isomorphic(a, b *Graph, o CompareOptions) (map[*Namespace]*Namespace, error) {
+	c, err := newComparison(a, b, o)
+	if err != nil {
+		return nil, err
+	}
+	p, found, decided := c.search()
+	switch {
+	case !decided:
+		return nil, fmt.Errorf("compare topologies: %w", ErrUndecided)
+	case !found:
+		return nil, c.explain()
+	}
+	mapping, err := c.equivalent(p.pairs())
+	if err != nil {
+		// The search goes by the same facts: this cannot be but a fault in it.
+		return nil, fmt.Errorf("compare topologies: %w", err)
+	}
+	return mapping, nil
+}
+
+func newComparison(a, b *Graph, o CompareOptions) (*comparison, error) {
 	c := &comparison{o: o}
 	for i, g := range []*Graph{a, b} {
 		s, err := newSide(g, o)
@@ -51,24 +74,17 @@ func Isomorphic(a, b *Graph, o CompareOptions) (map[*Namespace]*Namespace, error
 		c.sides[i] = s
 	}
 	c.paint()
-	p := newPartition(c)
+	return c, nil
+}
+
+// search looks for a mapping. decided is false when it was given up.
+func (c *comparison) search() (p *partition, found, decided bool) {
+	p = newPartition(c)
 	if p == nil || !p.refine() {
-		return nil, c.explain()
+		return nil, false, true
 	}
-	found, decided := p.search()
-	if !decided {
-		return nil, fmt.Errorf("compare topologies: %w", ErrUndecided)
-	}
-	if !found {
-		return nil, c.explain()
-	}
-	pairs := p.pairs()
-	mapping, err := c.equivalent(pairs)
-	if err != nil {
-		// The search goes by the same facts: this cannot be but a fault in it.
-		return nil, fmt.Errorf("compare topologies: %w", err)
-	}
-	return mapping, nil
+	found, decided = p.search()
+	return p, found, decided
 }
 
 // comparison holds two graphs side by side. A node is a namespace or a task;

@@ -52,7 +52,12 @@ func edgeKind(n *Namespace) byte {
 // appendNamespace appends all that is compared of n by itself. No two
 // namespaces that differ give the same bytes.
 func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
-	b = append(b, 'n', byte(n.Type), byte(n.State), edgeKind(n.Owner), edgeKind(n.Parent))
+	return appendState(append(b, 'n', edgeKind(n.Owner), edgeKind(n.Parent)), n, o)
+}
+
+// appendState appends what n is without its edges.
+func appendState(b []byte, n *Namespace, o CompareOptions) []byte {
+	b = append(b, byte(n.Type), byte(n.State))
 	if u := n.User; u == nil {
 		b = append(b, 0)
 	} else {
@@ -68,8 +73,7 @@ func appendNamespace(b []byte, n *Namespace, o CompareOptions) []byte {
 	}
 	if u := n.UTS; u == nil {
 		b = append(b, 0)
-	} else {
-		b = append(b, 1)
+	} else if b = append(b, 1); !o.IgnoreNames {
 		b = appendString(b, u.NodeName)
 		b = appendString(b, u.DomainName)
 	}

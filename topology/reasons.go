@@ -166,12 +166,12 @@ func endName(n *Namespace) string {
 	return n.Name()
 }
 
+// tasks adds what two tasks differ in by themselves.
 func (r *reasonList) tasks(a, b *Task) {
-	if len(a.NSPID) != len(b.NSPID) {
-		r.add("is %d pid namespaces deep, not %d", len(a.NSPID), len(b.NSPID))
-	}
-	if a.thread() != b.thread() {
-		r.add("one is a thread")
+	var l aspects
+	l.tasks(a, b)
+	for _, x := range l {
+		r.text(x.What, x.First, x.Second)
 	}
 }
 
@@ -213,32 +213,11 @@ func (r *reasonList) text(what, a, b string) {
 	}
 }
 
-// namespaces compares what two namespaces of one type are by themselves.
+// namespaces adds what two namespaces of one type differ in by themselves.
 func (r *reasonList) namespaces(a, b *Namespace, o CompareOptions) {
-	r.text("state", a.State.String(), b.State.String())
-	if u, v := a.User, b.User; u != nil && v != nil {
-		r.text("creator's uid", fmt.Sprint(u.OwnerUID), fmt.Sprint(v.OwnerUID))
-		r.text("uid map", idMapLine(sortedByInside(u.UIDMap)), idMapLine(sortedByInside(v.UIDMap)))
-		r.text("gid map", idMapLine(sortedByInside(u.GIDMap)), idMapLine(sortedByInside(v.GIDMap)))
-		r.text("projid map", idMapLine(sortedByInside(u.ProjIDMap)), idMapLine(sortedByInside(v.ProjIDMap)))
-		r.compareSysctls(u.Sysctls, v.Sysctls, o)
-		r.text("setgroups", fmt.Sprintf("%q", u.Setgroups), fmt.Sprintf("%q", v.Setgroups))
-	} else if u != v {
-		r.add("the maps of one are unknown")
+	for _, x := range aspectsOf(a, b, o) {
+		r.text(x.What, x.First, x.Second)
 	}
-	if u, v := a.UTS, b.UTS; u != nil && v != nil {
-		r.text("host name", fmt.Sprintf("%q", u.NodeName), fmt.Sprintf("%q", v.NodeName))
-		r.text("domain name", fmt.Sprintf("%q", u.DomainName), fmt.Sprintf("%q", v.DomainName))
-	} else if u != v {
-		r.add("the names of one are unknown")
-	}
-	if u, v := a.Time, b.Time; u != nil && v != nil && !o.IgnoreOffsets {
-		r.text("monotonic offset", u.Monotonic.String(), v.Monotonic.String())
-		r.text("boottime offset", u.Boottime.String(), v.Boottime.String())
-	} else if (u == nil) != (v == nil) {
-		r.add("the offsets of one are unknown")
-	}
-	r.settings(a, b, o)
 }
 
 // String returns the offset in seconds: 86400, -0.5.

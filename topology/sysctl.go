@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -144,59 +143,4 @@ func appendSysctls(b []byte, s Sysctls) []byte {
 		b = appendString(b, x.Value)
 	}
 	return append(b, 0)
-}
-
-// compareSysctls says which settings differ.
-func (r *reasonList) compareSysctls(a, b Sysctls, o CompareOptions) {
-	if o.IgnoreSysctls {
-		return
-	}
-	names := map[string]bool{}
-	for _, s := range [...]Sysctls{a, b} {
-		for _, x := range s {
-			names[x.Name] = true
-		}
-	}
-	sorted := make([]string, 0, len(names))
-	for name := range names {
-		sorted = append(sorted, name)
-	}
-	slices.Sort(sorted)
-	for _, name := range sorted {
-		var text [2]string
-		for i, s := range [...]Sysctls{a, b} {
-			var ok bool
-			if text[i], ok = s.Get(name); !ok {
-				text[i] = "the default"
-			}
-		}
-		r.text(name, text[0], text[1])
-	}
-}
-
-// settings says which settings of two namespaces of one type differ, those of user
-// namespaces apart.
-func (r *reasonList) settings(a, b *Namespace, o CompareOptions) {
-	if o.IgnoreSysctls {
-		return
-	}
-	if u, v := a.IPC, b.IPC; u != nil && v != nil {
-		r.compareSysctls(u.Sysctls, v.Sysctls, o)
-	} else if u != v {
-		r.add("the settings of one are unknown")
-	}
-	if u, v := a.Net, b.Net; u != nil && v != nil {
-		r.text("loopback", upOrDown(u.Loopback), upOrDown(v.Loopback))
-		r.compareSysctls(u.Sysctls, v.Sysctls, o)
-	} else if u != v {
-		r.add("the settings of one are unknown")
-	}
-	r.text("pid_max", fmt.Sprint(a.pidMax()), fmt.Sprint(b.pidMax()))
-}
-
-func upOrDown(up bool) string {
-	if up {
-		return "up"
-	}
-	return "down"
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
-	"errors"
+	"bufio"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,11 +16,17 @@ import (
 func diffCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "diff",
-		Usage: "compare two topologies: exit 0 isomorphic, 1 not, 2 trouble",
-		UsageText: "renest diff A B   (each an image, a directory that holds one, - for standard input,\n" +
-			"   live:PID or live:PID:START for a tree of processes, live:NAME for a restored tree,\n" +
-			"   live for this host or, beside the image of a tree, that tree wherever it is on this host)",
-		Flags:  []cli.Flag{&cli.BoolFlag{Name: "tasks", Usage: "compare also which tasks share what"}},
+		Usage: "say what makes one topology of another: exit 0 nothing, 1 something, 2 trouble",
+		UsageText: "renest diff A B [--ignore time,names] [--json]   (A, B: an image, a directory that\n" +
+			"   holds one, - for standard input, live:PID or live:PID:START for a tree of processes,\n" +
+			"   live:NAME for a restored tree, live for this host or, beside the image of a tree, for\n" +
+			"   that tree wherever it is on this host)",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "tasks", Usage: "compare also which tasks share what"},
+			&cli.BoolFlag{Name: "identity", Usage: "within one boot of a host: tell apart what is alike, but not the same"},
+			&cli.GenericFlag{Name: "ignore", Usage: "leave out `WHAT`, a list with commas of " + sentence(ignorable), Value: new(ignoreValue)},
+			jsonFlag(), colorFlag(),
+		},
 		Action: runDiff,
 	}
 }
@@ -38,22 +46,55 @@ func runDiff(c *cli.Context) error {
 	if err != nil {
 		return exitError{2, err}
 	}
-	err = compare(c, a, b)
-	var d *topology.Difference
-	switch {
-	case errors.As(err, &d):
-		writeDifference(c, d)
-		return exitError{code: 1}
-	case err != nil:
+	changes, err := topology.Diff(a, b, topology.DiffOptions{CompareOptions: comparing(c), Identity: c.Bool("identity")})
+	if err != nil {
 		return exitError{2, err}
+	}
+	if c.Bool("json") {
+		err = writeJSON(c.App.Writer, newDiffJSON(changes))
+	} else {
+		err = writeChanges(c, changes)
+	}
+	if err != nil {
+		return exitError{2, err}
+	}
+	if len(changes) > 0 {
+		return exitError{code: 1}
 	}
 	return nil
 }
 
-func compare(c *cli.Context, a, b *topology.Graph) error {
-	_, err := topology.Isomorphic(a, b, topology.CompareOptions{Tasks: c.Bool("tasks")})
-	return err
+// comparing says what is compared.
+func comparing(c *cli.Context) topology.CompareOptions {
+	o := topology.CompareOptions(*c.Generic("ignore").(*ignoreValue))
+	o.Tasks = c.Bool("tasks")
+	return o
 }
+
+// ignoreValue is a flag's list of differences that do not count.
+type ignoreValue topology.CompareOptions
+
+var ignorable = []string{"time", "offsets", "names", "sysctls"}
+
+func (v *ignoreValue) Set(s string) error {
+	for what := range strings.SplitSeq(s, ",") {
+		switch what {
+		case "time":
+			v.IgnoreTime = true
+		case "offsets":
+			v.IgnoreOffsets = true
+		case "names":
+			v.IgnoreNames = true
+		case "sysctls":
+			v.IgnoreSysctls = true
+		default:
+			return fmt.Errorf("%q is none of %s", what, sentence(ignorable))
+		}
+	}
+	return nil
+}
+
+func (v *ignoreValue) String() string { return "" }
 
 // readBoth reads what is compared. Beside an image of one tree, live is that
 // tree, where it is to be found: see counterpart.
@@ -98,7 +139,7 @@ func counterpart(c *cli.Context, image *topology.Graph) (*topology.Graph, error)
 		if err != nil {
 			continue // it has ended
 		}
-		if compare(c, image, g) == nil {
+		if _, err := topology.Isomorphic(image, g, comparing(c)); err == nil {
 			return g, nil
 		}
 		closest = g
@@ -109,18 +150,80 @@ func counterpart(c *cli.Context, image *topology.Graph) (*topology.Graph, error)
 	return closest, nil
 }
 
-// writeDifference says what has no counterpart, as diff(1) marks it.
-func writeDifference(c *cli.Context, d *topology.Difference) {
-	for _, u := range d.First {
-		fmt.Fprintf(c.App.Writer, "< %s\n", printable(u.String()))
+// writeChanges writes a line for each change.
+func writeChanges(c *cli.Context, changes []topology.Change) error {
+	color := inColor(c)
+	w := bufio.NewWriter(c.App.Writer)
+	for _, ch := range changes {
+		line := printable(ch.String())
+		if color {
+			line = map[string]string{"added": "\x1b[32m", "removed": "\x1b[31m", "changed": "\x1b[33m"}[kindOf(ch)] + line + "\x1b[0m"
+		}
+		fmt.Fprintln(w, line)
 	}
-	for _, u := range d.Second {
-		fmt.Fprintf(c.App.Writer, "> %s\n", printable(u.String()))
+	return w.Flush()
+}
+
+// diffJSON is what diff --json prints.
+type diffJSON struct {
+	Isomorphic bool         `json:"isomorphic"`
+	Changes    []changeJSON `json:"changes"`
+}
+
+type changeJSON struct {
+	Change  string       `json:"change"` // added, removed, changed
+	Of      string       `json:"of"`     // namespace, task
+	First   *string      `json:"first"`
+	Second  *string      `json:"second"`
+	Aspects []aspectJSON `json:"aspects"`
+	Below   []string     `json:"below"`
+	Tasks   int          `json:"tasks,omitempty"`
+}
+
+type aspectJSON struct {
+	What   string `json:"what"`
+	First  string `json:"first"`
+	Second string `json:"second"`
+}
+
+func newDiffJSON(changes []topology.Change) diffJSON {
+	out := diffJSON{Isomorphic: len(changes) == 0, Changes: []changeJSON{}}
+	for _, c := range changes {
+		j := changeJSON{Change: kindOf(c), Of: "namespace", Aspects: []aspectJSON{}, Below: []string{}, Tasks: c.Tasks}
+		j.First, j.Second = nameOrNull(c.First), nameOrNull(c.Second)
+		if c.FirstTask != nil || c.SecondTask != nil {
+			j.Of, j.First, j.Second = "task", taskOrNull(c.FirstTask), taskOrNull(c.SecondTask)
+		}
+		for _, a := range c.Aspects {
+			j.Aspects = append(j.Aspects, aspectJSON(a))
+		}
+		for _, n := range c.Below {
+			j.Below = append(j.Below, n.Name())
+		}
+		out.Changes = append(out.Changes, j)
 	}
+	return out
+}
+
+// taskOrNull names a task as /proc does.
+func taskOrNull(t *topology.Task) *string {
+	if t == nil {
+		return nil
+	}
+	s := strconv.Itoa(t.PID)
+	if t.TID != 0 && t.TID != t.PID {
+		s += "/task/" + strconv.Itoa(t.TID)
+	}
+	return &s
+}
+
+// kindOf says which kind of change c is.
+func kindOf(c topology.Change) string {
 	switch {
-	case len(d.First)+len(d.Second) == 0:
-		fmt.Fprintln(c.App.Writer, printable(d.Error()))
-	case d.More > 0:
-		fmt.Fprintf(c.App.Writer, "and %d more\n", d.More)
+	case c.First == nil && c.FirstTask == nil:
+		return "added"
+	case c.Second == nil && c.SecondTask == nil:
+		return "removed"
 	}
+	return "changed"
 }

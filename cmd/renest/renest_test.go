@@ -102,7 +102,8 @@ func sample() *topology.Graph {
 }
 
 // sampleDir holds images: nstree.img is the sample, again.img the same of
-// another host, other.img another, cut.img damaged.
+// another host, other.img another, boot.img of another boot, cut.img
+// damaged.
 func sampleDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -121,6 +122,9 @@ func sampleDir(t *testing.T) string {
 	other := sample()
 	other.Namespaces[3].UTS.NodeName = "another"
 	write("other.img", other)
+	boot := sample()
+	boot.Header.BootID = "00000000-0000-0000-0000-000000000000"
+	write("boot.img", boot)
 	whole, err := os.ReadFile(filepath.Join(dir, images.Name))
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +166,9 @@ func TestImages(t *testing.T) {
 		"diff-stdin":           {args: "diff - again.img", stdin: string(image)},
 		"diff-other":           {args: "diff nstree.img other.img", want: 1},
 		"diff-tasks":           {args: "diff nstree.img again.img --tasks"},
+		"diff-json":            {args: "diff nstree.img other.img --json", want: 1},
+		"diff-ignore":          {args: "diff nstree.img other.img --ignore time,names"},
+		"diff-boots":           {args: "diff nstree.img boot.img --identity", want: 2},
 		"diff-cut":             {args: "diff nstree.img cut.img", want: 2},
 		"diff-absent":          {args: "diff absent.img nstree.img", want: 2},
 	}

@@ -76,6 +76,7 @@ func TestUsage(t *testing.T) {
 		"diff nothing":     {"diff", "two are needed"},
 		"diff one":         {"diff nstree.img", "two are needed"},
 		"diff three":       {"diff nstree.img nstree.img nstree.img", "what is"},
+		"diff ignore":      {"diff nstree.img nstree.img --ignore pids", "pids"},
 		"diff stdin twice": {"diff - -", "standard input"},
 		"diff live pid 0":  {"diff live:0 nstree.img", "above 0"},
 		"diff live -1":     {"diff live:-1 nstree.img", "above 0"},
@@ -121,7 +122,7 @@ func TestUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 4 {
+	if len(entries) != 5 {
 		t.Errorf("files were made: %v", entries)
 	}
 }
