@@ -12,11 +12,17 @@ import (
 
 func psCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "ps",
-		Usage:     "list restored trees",
-		UsageText: "renest ps [--json]",
-		Flags:     []cli.Flag{jsonFlag()},
-		Action:    runPS,
+		Name:  "ps",
+		Usage: "list restored trees",
+		UsageText: "renest ps [--json]\nrenest ps --oci NAME[/pid:[…]]\n\n" +
+			"With --oci, what config.json of an OCI runtime has to have in linux.namespaces\n" +
+			"for a container that is to run in the innermost namespaces of tree NAME, or in\n" +
+			"those of the first process of one of its pid namespaces.",
+		Flags: []cli.Flag{
+			jsonFlag(),
+			&cli.StringFlag{Name: "oci", Usage: "print the namespaces of tree `NAME` for an OCI runtime"},
+		},
+		Action: runPS,
 	}
 }
 
@@ -29,6 +35,9 @@ type psJSON struct {
 func runPS(c *cli.Context) error {
 	if err := noMore(c, 0); err != nil {
 		return err
+	}
+	if c.IsSet("oci") {
+		return runOCI(c)
 	}
 	trees, err := restore.List()
 	if c.Bool("json") {

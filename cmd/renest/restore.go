@@ -162,7 +162,14 @@ func commit(c *cli.Context, s *restore.Standing) error {
 
 func tell(c *cli.Context, t *restore.Tree) error {
 	if c.Bool("json") {
-		return writeJSON(c.App.Writer, restoredJSON{t.Name, t.Keeper.PID, t.Namespaces, t.Verified})
+		var err error
+		out := restoredJSON{Name: t.Name, PID: t.Keeper.PID, Namespaces: t.Namespaces, Verified: t.Verified}
+		if t.Innermost != 0 {
+			if out.Linux, err = ociOf(t, ""); err != nil {
+				return err
+			}
+		}
+		return writeJSON(c.App.Writer, out)
 	}
 	_, err := fmt.Fprintln(c.App.Writer, t.Name)
 	return err
@@ -174,6 +181,8 @@ type restoredJSON struct {
 	PID        int               `json:"pid"`
 	Namespaces []restore.Binding `json:"namespaces"`
 	Verified   bool              `json:"verified"`
+	// Linux is what an OCI runtime's config.json has to have.
+	Linux *ociLinux `json:"linux,omitempty"`
 }
 
 // announce says as JSON, where that is asked for, what a command is to find.
@@ -181,7 +190,7 @@ func announce(c *cli.Context, s *restore.Standing) error {
 	if !c.Bool("json") {
 		return nil
 	}
-	return writeJSON(c.App.Writer, restoredJSON{c.String("name"), s.PID(), s.Bindings, true})
+	return writeJSON(c.App.Writer, restoredJSON{Name: c.String("name"), PID: s.PID(), Namespaces: s.Bindings, Verified: true})
 }
 
 // runIn runs a command in the tree. Signals to stop are the command's; the tree
