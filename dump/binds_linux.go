@@ -79,7 +79,7 @@ func (r *reader) someBinds(t nsfs.Task, n *node) (int, error) {
 }
 
 func (r *reader) bind(t nsfs.Task, mnt *node, b nsfs.Bind) {
-	if r.d.inherited[b.Ref] {
+	if r.d.inherited[b.Ref] && !r.d.opts.CopiedBinds {
 		return
 	}
 	if n := r.d.reg.lookup(b.Ref); n != nil && r.sameByNumber(n) {

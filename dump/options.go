@@ -65,6 +65,11 @@ type Options struct {
 	// Optional.
 	Kin *agent.Crew
 
+	// CopiedBinds takes in what is bind mounted in a mount namespace of the tree
+	// because that was copied from the caller's, where it is mounted too. It is
+	// not the tree's own, but CRIU comes across it.
+	CopiedBinds bool
+
 	// Tool is the header's: program and version. By default it is taken from
 	// the build information.
 	Tool string

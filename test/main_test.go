@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type built struct {
 	dir      string // an ordinary user can read it
 	binaries func() ([]suite.Binary, error)
 	programs func() (string, error)
+	shape    func() (string, error)
 }
 
 var builds *built
@@ -52,6 +54,7 @@ func run(m *testing.M) (int, error) {
 		programs: sync.OnceValues(func() (string, error) {
 			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))
 		}),
+		shape: sync.OnceValues(func() (string, error) { return buildShape(context.Background(), dir) }),
 	}
 	code := m.Run()
 	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
@@ -79,6 +82,31 @@ func buildPrograms(ctx context.Context, dir string) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// buildShape builds the one program in C: a process of a few pages and one thread,
+// which a Go program is not.
+func buildShape(ctx context.Context, dir string) (string, error) {
+	file := filepath.Join(dir, "shape")
+	out, err := exec.CommandContext(ctx, "gcc", "-O2", "-Wall", "-static", "-o", file, "testdata/shape.c").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build shape: %w: %s", err, out)
+	}
+	return file, nil
+}
+
+// shapeProgram returns the path of program shape.
+func shapeProgram(t testing.TB) string {
+	t.Helper()
+	if dir := os.Getenv(programsVariable); dir != "" {
+		return filepath.Join(dir, "shape")
+	}
+	require.Command(t, "gcc", "gcc")
+	path, err := builds.shape()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // program returns the path of one of the programs.

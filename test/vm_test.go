@@ -127,7 +127,7 @@ func carryPrograms(t *testing.T) []vm.File {
 		name := path.Base(pkg)
 		files = append(files, vm.File{Path: path.Join(guestPrograms, name), Host: program(t, name)})
 	}
-	return files
+	return append(files, vm.File{Path: path.Join(guestPrograms, "shape"), Host: shapeProgram(t)})
 }
 
 // guestCRIU is where CRIU is in a VM.

@@ -41,6 +41,7 @@ func newApp(std streams) *cli.App {
 			dumpCommand(),
 			showCommand(),
 			diffCommand(),
+			checkCommand(),
 			capsCommand(),
 			whoCommand(),
 			whyCommand(),
