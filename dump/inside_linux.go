@@ -205,7 +205,7 @@ func (v *inside) open(nodes []*node) ([]opened, error) {
 func (v *inside) openByTask(nodes []*node) ([]opened, error) {
 	got := make([]opened, len(nodes))
 	calls := make([]*agent.Call, len(nodes))
-	stats := make([]*agent.Buffer, len(nodes))
+	inodes := make([]agent.Inode, len(nodes))
 	var p, wrong agent.Program
 	for i, n := range nodes {
 		got[i].err = nsfs.ErrGone
@@ -213,8 +213,8 @@ func (v *inside) openByTask(nodes []*node) ([]opened, error) {
 			continue
 		}
 		name := strconv.Itoa(n.member.pid) + "/task/" + strconv.Itoa(n.member.tid) + "/ns/" + n.ref.Type.String()
-		calls[i], stats[i] = p.Call("open", unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(name), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail(), agent.NewBuffer(statSize)
-		p.Call("fstat", unix.SYS_FSTAT, calls[i].Ret(), agent.Out(stats[i])).MayFail()
+		calls[i] = p.Call("open", unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(name), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail()
+		inodes[i] = p.Inode(calls[i].Ret())
 	}
 	if p.Len() == 0 {
 		return got, nil
@@ -225,7 +225,7 @@ func (v *inside) openByTask(nodes []*node) ([]opened, error) {
 	for i, n := range nodes {
 		switch {
 		case calls[i] == nil || calls[i].Err() != nil:
-		case inode(stats[i]) != n.ref.Ino:
+		case inodes[i].Number() != n.ref.Ino:
 			wrong.Call("close", unix.SYS_CLOSE, agent.Int(calls[i].Value())).MayFail()
 		default:
 			got[i] = opened{fd: calls[i].Value()}

@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"encoding/binary"
 	"errors"
 	"strconv"
 
@@ -38,8 +37,11 @@ func (v *inside) natives(users, pids []*node) error {
 	if len(users)+len(pids) == 0 {
 		return nil
 	}
-	if err := v.findPIDMax(); err != nil {
-		return err
+	if len(pids) > 0 {
+		var err error
+		if v.pidMaxOwn, err = v.crew.Root().OwnPIDMax(v.d.ctx); err != nil {
+			return &lostError{err}
+		}
 	}
 	groups, tops := v.nativeGroups(users, pids)
 	for _, top := range tops {
@@ -330,44 +332,3 @@ func (v *inside) taken(n *node) {
 }
 
 const pidMaxFile = "sys/kernel/pid_max"
-
-// findPIDMax finds out whether every pid namespace has a pid_max of its own: then
-// it is another file for a process of another namespace (pid_table_root_lookup,
-// kernel/pid_namespace.c, from Linux 6.14). Before, a pid_max is the host's.
-func (v *inside) findPIDMax() error {
-	outside, inside := agent.NewBuffer(statSize), agent.NewBuffer(statSize)
-	var p, child agent.Program
-	look := func(p *agent.Program, b *agent.Buffer) *agent.Call {
-		fd := p.Call("open", unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(pidMaxFile), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail()
-		p.Call("fstat", unix.SYS_FSTAT, fd.Ret(), agent.Out(b)).MayFail()
-		return fd
-	}
-	// The first is open meanwhile, so that its number cannot become another's.
-	first := look(&p, outside)
-	second := look(&child, inside)
-	child.Call("close", unix.SYS_CLOSE, second.Ret()).MayFail()
-	flags := uint64(unix.CLONE_NEWPID)
-	if !v.admin {
-		flags |= unix.CLONE_NEWUSER
-	}
-	made := p.Spawn(v.crew, "spawn", agent.ForkOptions{Flags: flags}, &child).MayFail()
-	p.Call("close", unix.SYS_CLOSE, first.Ret()).MayFail()
-	a, err := v.fork()
-	if err != nil {
-		return err
-	}
-	if err := a.StartExit(v.d.ctx, &p); err != nil {
-		return &lostError{err}
-	}
-	if err := a.Wait(v.d.ctx); err != nil {
-		return &lostError{err}
-	}
-	v.pidMaxOwn = made.Err() == nil && inode(outside) != 0 && inode(inside) != 0 && inode(outside) != inode(inside)
-	return nil
-}
-
-// statSize is that of struct stat, of which the inode number is the second field on
-// amd64 and arm64.
-const statSize = 144
-
-func inode(b *agent.Buffer) uint64 { return binary.NativeEndian.Uint64(b.Bytes(statSize)[8:]) }

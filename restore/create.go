@@ -47,7 +47,7 @@ func (p *planner) createUser(n, pid *topology.Namespace) {
 	} else {
 		a = p.fork(by, fmt.Sprintf("%s is created from within its parent", n.Name()), n)
 	}
-	if len(n.User.UIDMap)+len(n.User.GIDMap) > 0 || n.User.Setgroups == "deny" {
+	if len(n.User.UIDMap)+len(n.User.GIDMap)+len(n.User.ProjIDMap) > 0 || n.User.Setgroups == "deny" {
 		p.maps(p.users[n.Parent], a, n)
 	}
 	p.takeIDs(a)

@@ -35,6 +35,18 @@ type executor struct {
 	inner    *agent.Agent
 	commands bool
 	notes    []string
+	// after looks at the results of the round at hand.
+	after []func() error
+	// pidMaxOwn: pid namespaces have a pid_max of their own here, once askedPIDMax.
+	pidMaxOwn, askedPIDMax bool
+	// left has the settings that could not be made; clocks, what was written.
+	left   map[*topology.Namespace]map[string]bool
+	clocks map[*topology.Namespace]topology.TimeState
+	// groupFDs has the descriptors of cgroups by path, -1 of those that agents
+	// cannot be born in; cgroups, those that were made.
+	makeCgroups bool
+	groupFDs    map[string]int
+	cgroups     []string
 	// groups: where agents take ids they can let go of the caller's groups, which
 	// before that they could not.
 	groups bool
@@ -63,6 +75,10 @@ func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 		opens:  map[int][]opening{},
 		wanted: map[*topology.Namespace]bool{},
 		fds:    map[*topology.Namespace]*agent.Call{},
+		left:   map[*topology.Namespace]map[string]bool{},
+		clocks: map[*topology.Namespace]topology.TimeState{},
+
+		groupFDs: map[string]int{},
 	}
 	e.agents[0] = crew.Root()
 	for _, n := range plan.Keep {
@@ -140,7 +156,7 @@ func (e *executor) awaitEnded(ctx context.Context) error {
 func (e *executor) step(ctx context.Context, s Step) error {
 	switch s.Op {
 	case OpFork:
-		e.fork(s)
+		return e.fork(ctx, s)
 	case OpUnshare:
 		e.unshare(s)
 	case OpMap:
@@ -150,9 +166,9 @@ func (e *executor) step(ctx context.Context, s Step) error {
 	case OpName:
 		e.name(s)
 	case OpClock:
-		e.clock(s)
-	case OpCgroup:
-		e.cgroup(s)
+		return e.clock(s)
+	case OpSet:
+		return e.set(ctx, s)
 	case OpJoin:
 		e.join(s)
 	case OpExit, OpHold:
@@ -202,6 +218,12 @@ func (e *executor) flush(ctx context.Context) error {
 	}
 	clear(e.todo)
 	e.busy = e.busy[:0]
+	for _, look := range e.after {
+		if first == nil {
+			first = look()
+		}
+	}
+	e.after = nil
 	return e.locate(explain(first))
 }
 
@@ -217,17 +239,24 @@ func (e *executor) start(ctx context.Context, by int) error {
 	return a.Start(ctx, &w.program)
 }
 
-func (e *executor) fork(s Step) {
+func (e *executor) fork(ctx context.Context, s Step) error {
+	o := agent.ForkOptions{Flags: flags(s.Creates)}
 	what := "fork"
 	if len(s.Creates) > 0 {
 		what = "create " + names(s.Creates)
 	}
-	e.agents[s.New] = e.program(s.By).Fork(e.crew, what, agent.ForkOptions{Flags: flags(s.Creates)})
+	if s.NS != nil {
+		if err := e.intoCgroup(ctx, s.NS, &o); err != nil {
+			return err
+		}
+	}
+	e.agents[s.New] = e.program(s.By).Fork(e.crew, what, o)
 	for _, n := range s.Creates {
 		if e.wanted[n] {
 			e.opens[s.New] = append(e.opens[s.New], opening{n, topology.LinkOf(n.Type)})
 		}
 	}
+	return nil
 }
 
 func (e *executor) unshare(s Step) {

@@ -8,8 +8,8 @@ type Host struct {
 	// Privileged: euid 0 with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID, all in
 	// the caller's own user namespace.
 	Privileged bool
-	// UIDMap and GIDMap are the ids that the caller's user namespace has.
-	UIDMap, GIDMap []topology.Extent
+	// UIDMap, GIDMap and ProjIDMap are the ids that the caller's user namespace has.
+	UIDMap, GIDMap, ProjIDMap []topology.Extent
 	// SubUIDs and SubGIDs are the ids that the system lends to the caller beside
 	// its own, by subuid(5) and subgid(5): an ordinary user's, joined where they
 	// adjoin.

@@ -33,7 +33,7 @@ func ReadHost() (*Host, error) {
 	for _, m := range []struct {
 		file string
 		to   *[]topology.Extent
-	}{{"/proc/self/uid_map", &h.UIDMap}, {"/proc/self/gid_map", &h.GIDMap}} {
+	}{{"/proc/self/uid_map", &h.UIDMap}, {"/proc/self/gid_map", &h.GIDMap}, {"/proc/self/projid_map", &h.ProjIDMap}} {
 		text, err := os.ReadFile(m.file)
 		if err != nil {
 			return nil, fmt.Errorf("read own id map: %w", err)

@@ -42,22 +42,42 @@ func (p *planner) createBatch(by *actor, batch []*topology.Namespace) {
 	var born, unshared []*topology.Namespace
 	for _, n := range batch {
 		p.made[n] = true
-		if n.Type == topology.Time || n.Type == topology.Cgroup && n.Cgroup != nil && n.Cgroup.Root != "" {
+		switch {
+		case n.Type == topology.Time:
 			unshared = append(unshared, n)
-		} else {
+		case n.Type == topology.Cgroup && n.Cgroup != nil && n.Cgroup.Root != "":
+			p.createRooted(n)
+		default:
 			born = append(born, n)
 		}
+	}
+	if len(born)+len(unshared) == 0 {
+		return
 	}
 	a := p.fork(by, "creates what "+batch[0].Owner.Name()+" owns", born...)
 	p.nameUTS(a)
 	for _, n := range unshared {
-		if n.Type == topology.Cgroup {
-			p.step(Step{Op: OpCgroup, By: a.number, NS: n, Why: "a cgroup namespace is rooted where its creator is"})
-		}
 		p.step(Step{Op: OpUnshare, By: a.number, Creates: []*topology.Namespace{n}, Why: "clone3 would enter it too soon"})
-		if n.Type == topology.Time && n.Time != nil {
+		if n.Time != nil {
 			p.step(Step{Op: OpClock, By: a.number, NS: n, Why: "offsets can be written until the first process enters"})
 		}
+	}
+	p.step(Step{Op: OpExit, By: a.number, Why: "descriptors keep what it made"})
+}
+
+// createRooted plans a cgroup namespace that is rooted somewhere in particular. Its
+// creator is born there, to the first agent, which has the caller's rights to the
+// cgroup.
+func (p *planner) createRooted(n *topology.Namespace) {
+	var creates []*topology.Namespace
+	if n.Owner.External {
+		creates = append(creates, n)
+	}
+	a := p.fork(p.first, n.Name()+" is rooted where its creator is", creates...)
+	p.plan.Steps[len(p.plan.Steps)-1].NS = n
+	if !n.Owner.External {
+		p.join(a, n.Owner, "only a process in it creates what it owns")
+		p.step(Step{Op: OpUnshare, By: a.number, Creates: []*topology.Namespace{n}, Why: n.Owner.Name() + " owns it"})
 	}
 	p.step(Step{Op: OpExit, By: a.number, Why: "descriptors keep what it made"})
 }
@@ -65,6 +85,7 @@ func (p *planner) createBatch(by *actor, batch []*topology.Namespace) {
 // finish plans the end: helpers leave, dead pid namespaces die, holders go to
 // where the first process of each pid namespace was.
 func (p *planner) finish() {
+	p.settings()
 	p.plan.Innermost = p.innermost().number
 	holders := map[*actor]bool{}
 	for _, a := range p.inits {

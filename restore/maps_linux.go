@@ -33,6 +33,7 @@ func (e *executor) writeMaps(ctx context.Context, s Step) error {
 	}{
 		{"uid_map", newuidmap, s.UIDHelper, u.UIDMap},
 		{"gid_map", newgidmap, s.GIDHelper, u.GIDMap},
+		{"projid_map", "", false, u.ProjIDMap},
 	} {
 		what := "write " + m.file + " of " + name
 		switch {

@@ -35,6 +35,7 @@ type space struct {
 	uts       *topology.UTSState
 	clock     *topology.TimeState
 	entered   bool // a time namespace: its offsets are final
+	set       bool // of a user namespace its limits, of a pid namespace its last pid
 	// A descriptor is taken by opener, the process that is in it alone, when
 	// that next does anything.
 	opener *process
@@ -149,7 +150,7 @@ func (k *kernel) step(s restore.Step) {
 	}
 	k.rule(k.round == 0 || p.born < k.round, "it is not heard of before the next round")
 	switch s.Op {
-	case restore.OpMap, restore.OpName, restore.OpClock, restore.OpJoin:
+	case restore.OpMap, restore.OpName, restore.OpClock, restore.OpSet, restore.OpJoin:
 		if !k.rule(s.NS != nil && k.spaces[s.NS] != nil, "that was not made") {
 			return
 		}
@@ -168,7 +169,8 @@ func (k *kernel) step(s restore.Step) {
 		k.name(p, s.NS)
 	case restore.OpClock:
 		k.clock(p, s.NS)
-	case restore.OpCgroup:
+	case restore.OpSet:
+		k.set(p, s.NS)
 	case restore.OpJoin:
 		k.join(p, s.NS)
 	case restore.OpExit:
@@ -293,6 +295,14 @@ func (k *kernel) fork(p *process, s restore.Step) {
 		pid.init = &child
 	}
 	k.rule(!pid.dead, "%s is dead", child.pid().Name())
+	for n := child.pid(); n != nil; n = n.Parent {
+		k.rule(n.External || !k.spaces[n].set, "the last pid of %s is set already", n.Name())
+	}
+	for _, n := range s.Creates {
+		for u := n.Owner; u != nil; u = u.Owner {
+			k.rule(u.External || !k.spaces[u].set, "the limits of %s are set already", u.Name())
+		}
+	}
 	// timens_on_fork (kernel/time/namespace.c).
 	child.in[topology.InTime] = child.in[topology.TimeForChildren]
 	k.spaces[child.in[topology.InTime]].entered = true
@@ -380,6 +390,18 @@ func (k *kernel) clock(p *process, n *topology.Namespace) {
 	k.spaces[n].clock = n.Time
 }
 
+// set is the writing of settings: the permissions functions of their roots.
+func (k *kernel) set(p *process, n *topology.Namespace) {
+	k.rule(p.in[topology.LinkOf(n.Type)] == n, "it is not in it")
+	owner := n.Owner
+	if n.Type == topology.User {
+		owner = n
+	}
+	k.rule(k.capable(p, owner), "no capabilities in %s", owner.Name())
+	k.rule(!k.spaces[n].set, "it is set already")
+	k.spaces[n].set = true
+}
+
 // join is setns(2): the install functions of each type.
 func (k *kernel) join(p *process, n *topology.Namespace) {
 	s := k.spaces[n]
@@ -450,6 +472,7 @@ func (k *kernel) compare(plan *restore.Plan) {
 
 // compareState holds one namespace against the graph's.
 func (k *kernel) compareState(n *topology.Namespace, s *space) {
+	k.rule(s.set == wantsSetting(n), "%s: that it was set is %v", n.Name(), s.set)
 	switch n.Type {
 	case topology.User:
 		k.rule(s.setgroups == n.User.Setgroups, "%s: setgroups is %q, not %q", n.Name(), s.setgroups, n.User.Setgroups)
@@ -470,6 +493,21 @@ func (k *kernel) compareState(n *topology.Namespace, s *space) {
 		}
 		k.rule(state == n.State, "%s is %s, not %s", n.Name(), state, n.State)
 	}
+}
+
+// wantsSetting reports whether the graph has more of n than a fresh one has.
+func wantsSetting(n *topology.Namespace) bool {
+	switch {
+	case n.IPC != nil:
+		return len(n.IPC.Sysctls) > 0
+	case n.Net != nil:
+		return n.Net.Loopback || len(n.Net.Sysctls) > 0
+	case n.User != nil:
+		return len(n.User.Sysctls) > 0
+	case n.PID != nil && n.State == topology.Active:
+		return n.PID.LastPID > 0 || n.PID.PIDMax > 0 && n.PID.PIDMax < topology.NoPIDMax
+	}
+	return false
 }
 
 // holders checks that the plan knows where its holders are, and returns what

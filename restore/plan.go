@@ -13,7 +13,8 @@ type Op uint8
 // The operations. Each is a few system calls of one agent.
 const (
 	// OpFork: By makes agent New, which is in new namespaces of its own, the
-	// Creates, and else where By is.
+	// Creates, and else where By is; with NS, a cgroup namespace, it is in the
+	// cgroup that this is to be rooted at.
 	OpFork Op = iota + 1
 	// OpUnshare: By moves on into a new namespace. It is for those that clone3
 	// would enter at once: a time namespace before its offsets are written, a
@@ -28,8 +29,9 @@ const (
 	OpName
 	// OpClock: By writes the offsets of NS, its time_for_children.
 	OpClock
-	// OpCgroup: By moves to the cgroup at which NS is to be rooted.
-	OpCgroup
+	// OpSet: By, which is in NS, sets what that was set to: sysctls, its
+	// loopback device, pid_max and the last pid.
+	OpSet
 	// OpJoin: By enters NS.
 	OpJoin
 	// OpExit: By ends. As the init of a pid namespace it leaves a dead one.
@@ -38,7 +40,7 @@ const (
 	OpHold
 )
 
-var opNames = [...]string{"", "fork", "unshare", "map", "ids", "name", "clock", "cgroup", "join", "exit", "hold"}
+var opNames = [...]string{"", "fork", "unshare", "map", "ids", "name", "clock", "set", "join", "exit", "hold"}
 
 // String returns the operation's name.
 func (o Op) String() string {
@@ -89,6 +91,8 @@ type Plan struct {
 	Bound map[*topology.Namespace]string
 	// Pins are the bind mounts to be made of its namespaces.
 	Pins []PlannedPin
+	// Clock says what becomes of clocks.
+	Clock Clock
 	// Notes say what the plan cannot bring back exactly.
 	Notes []string
 }
@@ -116,9 +120,9 @@ func (s Step) String() string {
 	switch s.Op {
 	case OpFork:
 		if len(s.Creates) == 0 {
-			return fmt.Sprintf("%s forks agent %d", who, s.New)
+			return fmt.Sprintf("%s forks agent %d%s", who, s.New, s.cgroup())
 		}
-		return fmt.Sprintf("%s forks agent %d into new %s", who, s.New, names(s.Creates))
+		return fmt.Sprintf("%s forks agent %d%s into new %s", who, s.New, s.cgroup(), names(s.Creates))
 	case OpUnshare:
 		return fmt.Sprintf("%s unshares into new %s", who, names(s.Creates))
 	case OpMap:
@@ -129,8 +133,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("%s names %s %q", who, s.NS.Name(), s.NS.UTS.NodeName)
 	case OpClock:
 		return fmt.Sprintf("%s sets the clocks of %s", who, s.NS.Name())
-	case OpCgroup:
-		return fmt.Sprintf("%s moves to cgroup %q for %s", who, s.NS.Cgroup.Root, s.NS.Name())
+	case OpSet:
+		return fmt.Sprintf("%s sets %s: %s", who, s.NS.Name(), settingText(s.NS))
 	case OpJoin:
 		return fmt.Sprintf("%s enters %s", who, s.NS.Name())
 	case OpExit:
@@ -139,6 +143,14 @@ func (s Step) String() string {
 		return who + " stays"
 	}
 	return who + " " + s.Op.String()
+}
+
+// cgroup says where a fork leads to.
+func (s Step) cgroup() string {
+	if s.NS == nil {
+		return ""
+	}
+	return fmt.Sprintf(" into cgroup %q", s.NS.Cgroup.Root)
 }
 
 func names(list []*topology.Namespace) string {
@@ -150,21 +162,39 @@ func names(list []*topology.Namespace) string {
 }
 
 func mapText(u *topology.UserState) string {
-	if u == nil || len(u.UIDMap)+len(u.GIDMap) == 0 {
+	if u == nil {
 		return "none"
 	}
-	list := func(m []topology.Extent) string {
-		var out []string
-		for _, e := range m {
-			out = append(out, e.String())
+	var parts []string
+	for _, m := range []struct {
+		name string
+		ids  []topology.Extent
+	}{{"uid", u.UIDMap}, {"gid", u.GIDMap}, {"projid", u.ProjIDMap}} {
+		if len(m.ids) > 0 {
+			parts = append(parts, m.name+" "+extentsText(m.ids))
 		}
-		return strings.Join(out, ",")
 	}
-	s := "uid " + list(u.UIDMap) + " gid " + list(u.GIDMap)
+	if len(parts) == 0 {
+		parts = append(parts, "none")
+	}
 	if u.Setgroups == "deny" {
-		s += " setgroups denied"
+		parts = append(parts, "setgroups denied")
 	}
-	return s
+	return strings.Join(parts, " ")
+}
+
+// extentsText lists the first extents of a map.
+func extentsText(m []topology.Extent) string {
+	const most = 8
+	var out []string
+	for i, e := range m {
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d more", len(m)-most))
+			break
+		}
+		out = append(out, e.String())
+	}
+	return strings.Join(out, ",")
 }
 
 func (s Step) helpText() string {

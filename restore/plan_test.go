@@ -81,7 +81,7 @@ func elsewhere() bool { return os.Getenv("RENEST_PROGRAMS") != "" }
 // simOptions makes of a seed what a graph may have.
 func simOptions(seed uint64) topologytest.Options {
 	return topologytest.Options{
-		Tasks: seed%2 == 0, Dead: seed%3 == 0, Unborn: seed%5 == 0,
+		Tasks: seed%2 == 0, Dead: seed%3 == 0, Unborn: seed%5 == 0, Settings: seed%7 < 3,
 		Unprivileged: seed%4 < 2, UID: simUID, GID: simGID,
 	}
 }

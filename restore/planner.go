@@ -24,6 +24,8 @@ type PlanOptions struct {
 	IDs *IDRange
 	// Pins says which namespaces are bind-mounted.
 	Pins PinOptions
+	// Clock says what becomes of the clocks of time namespaces.
+	Clock Clock
 }
 
 // NewPlan works out how to make the namespaces of g, which has to be valid
@@ -95,7 +97,7 @@ type planner struct {
 func newPlanner(g *topology.Graph, bound map[*topology.Namespace]string, o PlanOptions) *planner {
 	p := &planner{
 		o:        o,
-		plan:     &Plan{Graph: g, Agents: 1, Bound: bound},
+		plan:     &Plan{Graph: g, Clock: o.Clock, Agents: 1, Bound: bound},
 		made:     map[*topology.Namespace]bool{},
 		underway: map[*topology.Namespace]bool{},
 		at:       map[[2]*topology.Namespace]*actor{},
@@ -147,6 +149,8 @@ func (p *planner) refuse() error {
 			errs = append(errs, fmt.Errorf("%s: its parent was out of sight when it was dumped: dump again with the privileges to see it", n.Name()))
 		case n.Type == topology.User && n.User == nil:
 			errs = append(errs, fmt.Errorf("%s: its id maps could not be read when it was dumped", n.Name()))
+		case n.Type == topology.User && tooLong(n.User):
+			errs = append(errs, fmt.Errorf("%s: one of its id maps has more text than the kernel takes at once, 4095 bytes", n.Name()))
 		}
 		for _, up := range []*topology.Namespace{n.Owner, n.Parent} {
 			if up != nil && up.External && up != p.host[up.Type] {
@@ -155,6 +159,17 @@ func (p *planner) refuse() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tooLong reports whether a map cannot be written in one go (map_write,
+// kernel/user_namespace.c, wants less than a page).
+func tooLong(u *topology.UserState) bool {
+	for _, m := range [][]topology.Extent{u.UIDMap, u.GIDMap, u.ProjIDMap} {
+		if len(topology.FormatIDMap(m)) >= 4096 {
+			return true
+		}
+	}
+	return false
 }
 
 // stay records that a is where it is until the end.

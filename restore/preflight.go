@@ -47,7 +47,7 @@ func (h *Host) refuses(n *topology.Namespace) []error {
 		}
 		return []error{fmt.Errorf("%s belongs to the outermost user namespace: making it needs CAP_SYS_ADMIN there: restore as root", n.Name())}
 	}
-	var errs []error
+	errs := exist(n, "projid", n.User.ProjIDMap, h.ProjIDMap)
 	if h.Privileged {
 		if uid := n.User.OwnerUID; !inside(topology.Extent{Outside: uid, Count: 1}, h.UIDMap) {
 			errs = append(errs, fmt.Errorf("%s belongs to uid %d, which your user namespace does not have: restore from one that has it", n.Name(), uid))

@@ -47,6 +47,7 @@ type scheduler struct {
 	round  []int
 	agents []agentRounds
 	latest int
+	made   int // the last round in which something is made
 	// The first rounds in which another agent can rely on what was done to a
 	// namespace: anything, its maps, the taking of its descriptor.
 	touched, mapped, opened map[*topology.Namespace]int
@@ -58,6 +59,7 @@ func (s *scheduler) place(st *Step) int {
 	r := max(a.born, a.change, s.mapped[a.user])
 	switch st.Op {
 	case OpFork:
+		s.made = max(s.made, r)
 		s.fork(st, r)
 	case OpMap:
 		r = max(r, s.agents[st.New].born) // only then its directory is known
@@ -74,7 +76,11 @@ func (s *scheduler) place(st *Step) int {
 		if st.Op == OpExit && s.kills(st) {
 			r = max(r, s.latest+1)
 		}
+		if st.Op == OpSet && st.NS.Type.HasParent() {
+			r = max(r, s.made+1)
+		}
 		for _, n := range st.Creates { // OpUnshare
+			s.made = max(s.made, r)
 			s.touched[n], s.opened[n] = r+1, r+1
 		}
 		if st.NS != nil && st.Op != OpIDs {

@@ -30,6 +30,9 @@ type Options struct {
 	// Progress is told how many of the plan's steps are done, and bind mounts
 	// made, of how many. Optional.
 	Progress func(done, total int)
+	// MakeCgroups makes the cgroups at which cgroup namespaces are to be rooted,
+	// where this host does not have them. They go with the tree.
+	MakeCgroups bool
 	// Dump says how the result is looked at.
 	Dump dump.Options
 }
@@ -145,6 +148,7 @@ func (s *Standing) make(ctx context.Context) error {
 	}
 	s.e = newExecutor(s.plan, s.crew)
 	s.e.commands = len(s.o.Stdio) == 3
+	s.e.makeCgroups = s.o.MakeCgroups
 	if err := s.e.prepare(ctx, s.targets, agent.FirstFile+len(s.o.Stdio)); err != nil {
 		return err
 	}
@@ -287,6 +291,7 @@ func (s *Standing) record() (*Tree, error) {
 		From:       s.plan.Graph.Header.Hostname,
 		Namespaces: s.Bindings,
 		Pins:       s.pins,
+		Cgroups:    s.e.cgroups,
 		Verified:   true,
 	}
 	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,8 @@ type Tree struct {
 	Namespaces []Binding `json:"namespaces"`
 	Pins       *PinSet   `json:"pins,omitempty"`
 	Verified   bool      `json:"verified"`
+	// Cgroups were made for the tree, those above first.
+	Cgroups []string `json:"cgroups,omitempty"`
 }
 
 // Process is a process that cannot be mistaken for a later one of its number.
@@ -171,6 +174,11 @@ func removeTree(name string) error {
 	if boot == t.BootID {
 		if err := killAll(t.processes()); err != nil {
 			return fmt.Errorf("remove %s: %w", name, err)
+		}
+	}
+	for _, dir := range slices.Backward(t.Cgroups) {
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+			return fmt.Errorf("remove %s: cgroup %s, which was made for it: %w", name, dir, err)
 		}
 	}
 	if err := os.Remove(filepath.Join(StateDir(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -36,9 +36,12 @@ func (s *Standing) verify(ctx context.Context) error {
 		return fmt.Errorf("look at what was made: %w", err)
 	}
 	for n, l := range live {
-		settle(n, l)
+		s.e.settle(n, l)
+		if err := s.e.sameClocks(n, l); err != nil {
+			return err
+		}
 	}
-	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{IgnoreSysctls: true}); err != nil {
+	if _, err := topology.Isomorphic(s.plan.Graph, s.Live, topology.CompareOptions{IgnoreSysctls: true, IgnoreOffsets: true}); err != nil {
 		if len(s.Live.Header.Missing) > 0 {
 			return fmt.Errorf("look at what was made: %w", s.partly(err))
 		}
@@ -125,18 +128,23 @@ func (s *Standing) find() (map[*topology.Namespace]*topology.Namespace, error) {
 
 // settle drops from live what the image does not know of n, so that it is not
 // compared, and notes what was not looked at again: the steps that set it did.
-func settle(n, live *topology.Namespace) {
+func (e *executor) settle(n, live *topology.Namespace) {
 	if n.UTS == nil {
 		live.UTS = nil
 	}
 	if n.Time == nil {
 		live.Time = nil
 	}
-	live.IPC, live.Net = n.IPC, n.Net
-	if live.User != nil && n.User != nil {
-		live.User.Sysctls = n.User.Sysctls
+	if n.IPC != nil {
+		live.IPC = &topology.IPCState{Sysctls: e.wasSet(n, n.IPC.Sysctls)}
 	}
-	if live.PID != nil && n.PID != nil {
+	if n.Net != nil {
+		live.Net = &topology.NetState{Loopback: n.Net.Loopback, Sysctls: e.wasSet(n, n.Net.Sysctls)}
+	}
+	if live.User != nil && n.User != nil {
+		live.User.Sysctls = e.wasSet(n, n.User.Sysctls)
+	}
+	if live.PID != nil && n.PID != nil && !e.left[n]["kernel.pid_max"] {
 		live.PID.PIDMax = n.PID.PIDMax
 	}
 }

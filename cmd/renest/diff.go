@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,7 +47,7 @@ func runDiff(c *cli.Context) error {
 	if err != nil {
 		return exitError{2, err}
 	}
-	changes, err := topology.Diff(a, b, topology.DiffOptions{CompareOptions: comparing(c), Identity: c.Bool("identity")})
+	changes, err := topology.Diff(a, b, topology.DiffOptions{CompareOptions: comparing(c, a, b), Identity: c.Bool("identity")})
 	if err != nil {
 		return exitError{2, err}
 	}
@@ -64,10 +65,13 @@ func runDiff(c *cli.Context) error {
 	return nil
 }
 
-// comparing says what is compared.
-func comparing(c *cli.Context) topology.CompareOptions {
+// comparing says what is compared of a and b. Clocks that went on elsewhere have
+// other offsets there, so these count between two images of one boot alone.
+func comparing(c *cli.Context, a, b *topology.Graph) topology.CompareOptions {
 	o := topology.CompareOptions(*c.Generic("ignore").(*ignoreValue))
 	o.Tasks = c.Bool("tasks")
+	o.IgnoreOffsets = o.IgnoreOffsets || a.Header.BootID != b.Header.BootID ||
+		slices.ContainsFunc(operands(c), func(s string) bool { return strings.HasPrefix(s, live) })
 	return o
 }
 
@@ -139,7 +143,7 @@ func counterpart(c *cli.Context, image *topology.Graph) (*topology.Graph, error)
 		if err != nil {
 			continue // it has ended
 		}
-		if _, err := topology.Isomorphic(image, g, comparing(c)); err == nil {
+		if _, err := topology.Isomorphic(image, g, comparing(c, image, g)); err == nil {
 			return g, nil
 		}
 		closest = g

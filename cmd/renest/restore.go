@@ -19,7 +19,8 @@ func restoreCommand() *cli.Command {
 		Name:  "restore",
 		Usage: "bring the namespaces of an image back",
 		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]… [--id-range FIRST:COUNT]\n" +
-			"               [--pin DIR] [--pins image|all|original] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
+			"               [--pin DIR] [--pins image|all|original] [--clock continue|offset]\n" +
+			"               [--cgroups existing|make] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
 			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
 			"the tree is taken down when it ends. With -d the tree stays: see renest ps.\n\n" +
 			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand for\n" +
@@ -29,7 +30,7 @@ func restoreCommand() *cli.Command {
 			"--pin DIR brings the bind mounts of the image back, each below DIR by the path\n" +
 			"that it had, so that nsenter, ip netns and container runtimes find them.\n" +
 			"--pins original brings them back where they were, if nothing is there.",
-		Flags: []cli.Flag{
+		Flags: append(exactnessFlags(),
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "read nstree.img from `DIR`", TakesFile: true},
 			&cli.StringFlag{Name: "name", Usage: "restore under `NAME`"},
 			externalFlag(),
@@ -38,7 +39,7 @@ func restoreCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
 			jsonFlag(),
-		},
+		),
 		Action: runRestore,
 	}
 }
@@ -105,14 +106,17 @@ func restoreUsage(c *cli.Context) (image string, command []string, err error) {
 }
 
 func carryOut(c *cli.Context, plan *restore.Plan, command []string) error {
-	o := restore.Options{Name: c.String("name")}
+	made, err := makeCgroups(c)
+	if err != nil {
+		return err
+	}
+	o := restore.Options{Name: c.String("name"), MakeCgroups: made}
 	var path string
 	if !c.Bool("detach") {
 		o.Stdio = []*os.File{os.Stdin, os.Stdout, os.Stderr}
 		if len(command) == 0 {
 			command = []string{defaultShell()}
 		}
-		var err error
 		if path, err = exec.LookPath(command[0]); err != nil {
 			return fmt.Errorf("restore: %w", err)
 		}

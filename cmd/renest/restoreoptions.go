@@ -19,12 +19,33 @@ func externalFlag() cli.Flag {
 	}
 }
 
+// exactnessFlags say what becomes of what another host has otherwise.
+func exactnessFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "clock", Value: restore.ClockContinue.String(), Usage: "clocks of time namespaces `continue`, or keep their offset to this host's"},
+		&cli.StringFlag{Name: "cgroups", Value: "existing", Usage: "root cgroup namespaces in `existing` cgroups only, or make those that are missing"},
+	}
+}
+
+// makeCgroups reads --cgroups.
+func makeCgroups(c *cli.Context) (bool, error) {
+	switch v := c.String("cgroups"); v {
+	case "existing", "make":
+		return v == "make", nil
+	default:
+		return false, usagef("restore: --cgroups: unknown %q (known: existing, make)", v)
+	}
+}
+
 // planOptions reads what is meant to differ from the image.
 func planOptions(c *cli.Context, host *restore.Host) (restore.PlanOptions, error) {
 	o := host.PlanOptions()
 	var err error
 	if o.External, err = externals(c.StringSlice("external")); err != nil {
 		return o, err
+	}
+	if o.Clock, err = restore.ParseClock(c.String("clock")); err != nil {
+		return o, usagef("restore: --clock: %w", err)
 	}
 	if c.IsSet("id-range") {
 		r, err := restore.ParseIDRange(c.String("id-range"))

@@ -95,7 +95,11 @@ func (a *Agent) start(ctx context.Context, p *Program, end, failed *op) error {
 	}
 	p.load(ar, off, last, finish)
 	if p.undo != nil {
-		if err := a.crew.leaveFirst(p.undo, p.calls[len(p.calls)-1].op); err != nil {
+		leave := a.crew.leaveFirst
+		if p.undoLast {
+			leave = a.crew.leaveLast
+		}
+		if err := leave(p.undo, p.calls[len(p.calls)-1].op); err != nil {
 			return err
 		}
 	}

@@ -15,11 +15,12 @@ import (
 // other up to the first that fails. The zero value is an empty program; one
 // program runs once.
 type Program struct {
-	calls []*Call
-	size  uintptr
-	err   error
-	part  int
-	undo  *Program // of a program of Do
+	calls    []*Call
+	size     uintptr
+	err      error
+	part     int
+	undo     *Program // of a program of Do
+	undoLast bool     // not before the crew is gone
 }
 
 // Call is one system call of a program, and its result once it ran.

@@ -22,10 +22,15 @@ func (c *Crew) Undo(nr uintptr, args ...Arg) error {
 // UndoLast is Undo for what is to be undone when every other process of the crew is
 // gone.
 func (c *Crew) UndoLast(nr uintptr, args ...Arg) error {
-	gone := &c.shared.kill[2]
 	p := Program{}
 	p.Call("undo", nr, args...)
-	return c.leave(&p, nil, atomic.LoadUint64(&gone.neg), gone.then)
+	return c.leaveLast(&p, nil)
+}
+
+// DoLast is Do with what is undone when every other process of the crew is gone.
+func (c *Crew) DoLast(ctx context.Context, p, undo *Program) error {
+	p.undoLast = true
+	return c.Do(ctx, p, undo)
 }
 
 // Do has the guardian carry p out, and undo, as by Undo, in case that all of p
@@ -42,6 +47,12 @@ func (c *Crew) Do(ctx context.Context, p, undo *Program) error {
 func (c *Crew) leaveFirst(p *Program, after *op) error {
 	next := &c.shared.read.zero
 	return c.leave(p, after, atomic.LoadUint64(next), func(to uint64) { atomic.StoreUint64(next, to) })
+}
+
+// leaveLast puts p before all that is to be undone when the crew is gone.
+func (c *Crew) leaveLast(p *Program, after *op) error {
+	gone := &c.shared.kill[2]
+	return c.leave(p, after, atomic.LoadUint64(&gone.neg), gone.then)
 }
 
 // leave writes calls, to be followed by next, and links them to what comes before.

@@ -25,6 +25,9 @@ type Options struct {
 	// Unborn makes some pid namespaces unborn. Before Linux 7.1 those can
 	// neither be opened nor seen.
 	Unborn bool
+	// Settings sets some namespaces to what a fresh one is not, as any kernel
+	// takes it from an ordinary user too.
+	Settings bool
 	// Unprivileged asks for what the user UID with the group GID can create
 	// with no capability: one user namespace that maps the two, everything
 	// else below it.
@@ -51,6 +54,9 @@ func Random(rng *rand.Rand, o Options) *topology.Graph {
 		b.another()
 	}
 	b.numbers()
+	if o.Settings {
+		b.settings()
+	}
 	if o.Tasks {
 		b.tasks()
 	}

@@ -1,6 +1,7 @@
 package topologytest
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/renest/renest/topology"
@@ -105,4 +106,37 @@ func (b *builder) offset() topology.Offset {
 		return topology.Offset{Sec: -1, Nsec: b.rng.Uint32N(1e9)}
 	}
 	return topology.Offset{Sec: b.rng.Int64N(1e7), Nsec: b.rng.Uint32N(1e9)}
+}
+
+// settings sets every other namespace to something. A limit on user namespaces is
+// above what there can be; settings of an ipc namespace take a root in its owner.
+func (b *builder) settings() {
+	for _, n := range b.graph.Namespaces {
+		if n.External || b.chance(50) {
+			continue
+		}
+		number := func(least, most int) string { return strconv.Itoa(least + b.rng.IntN(most-least)) }
+		switch n.Type {
+		case topology.User:
+			n.User.Sysctls = topology.Sysctls{{Name: "user.max_net_namespaces", Value: number(1000, 2000)}}
+		case topology.IPC:
+			if _, ok := topology.MapDown(n.Owner.User.UIDMap, 0); ok {
+				n.IPC.Sysctls = topology.Sysctls{
+					{Name: "fs.mqueue.msg_max", Value: number(11, 20)},
+					{Name: "kernel.msgmax", Value: number(9000, 10000)},
+					{Name: "kernel.sem", Value: "250 " + number(1000, 2000) + " 32 128"},
+				}
+			}
+		case topology.Net:
+			n.Net.Loopback = b.chance(50)
+			n.Net.Sysctls = topology.Sysctls{
+				{Name: "net.ipv4.ip_default_ttl", Value: number(100, 200)},
+				{Name: "net.ipv4.ip_local_port_range", Value: number(2000, 3000) + " " + number(4000, 5000)},
+			}
+		case topology.PID:
+			if n.State == topology.Active {
+				n.PID = &topology.PIDState{LastPID: 300 + b.rng.IntN(1000)}
+			}
+		}
+	}
 }
