@@ -8,6 +8,8 @@ type Host struct {
 	// Privileged: euid 0 with CAP_SYS_ADMIN, CAP_SETUID and CAP_SETGID, all in
 	// the caller's own user namespace.
 	Privileged bool
+	// Lacks are the capabilities that the caller does not have there.
+	Lacks topology.CapSet
 	// UIDMap, GIDMap and ProjIDMap are the ids that the caller's user namespace has.
 	UIDMap, GIDMap, ProjIDMap []topology.Extent
 	// SubUIDs and SubGIDs are the ids that the system lends to the caller beside
@@ -26,6 +28,10 @@ type Host struct {
 	// PinFaults says by path why bind mounts of [Plan.Pins] cannot be made, see
 	// [Host.Resolve].
 	PinFaults map[string]error
+	// Room is what limits on the number of processes leave.
+	Room []Room
+	// Obstacles are reasons why nothing can be restored here at all.
+	Obstacles []error
 	// Bound is what references of [Plan.Bound] lead to, see [Host.Resolve].
 	Bound map[string]Target
 }

@@ -22,14 +22,10 @@ func ReadHost() (*Host, error) {
 		Types: map[topology.Type]bool{},
 		Max:   map[topology.Type]int{},
 	}
-	h.Privileged = h.UID == 0
-	for _, c := range []int{unix.CAP_SYS_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID} {
-		has, err := nsfs.HasCapability(c)
-		if err != nil {
-			return nil, fmt.Errorf("read capabilities: %w", err)
-		}
-		h.Privileged = h.Privileged && has
+	if err := h.readCapabilities(); err != nil {
+		return nil, fmt.Errorf("read capabilities: %w", err)
 	}
+	h.Privileged = h.UID == 0 && h.Lacks&topology.CapSetOf(topology.CapSysAdmin, capSetUID, capSetGID) == 0
 	for _, m := range []struct {
 		file string
 		to   *[]topology.Extent
@@ -62,5 +58,33 @@ func ReadHost() (*Host, error) {
 		return nil, fmt.Errorf("getrlimit: %w", err)
 	}
 	h.Files = lim.Max
-	return h, nil
+	h.readObstacles()
+	return h, h.readRoom()
+}
+
+// readCapabilities reads what an agent will not have: it is executed, which gives
+// root all that its bounding set leaves (capabilities(7)).
+func (h *Host) readCapabilities() error {
+	proc, err := nsfs.OpenProc()
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	self, err := proc.Self()
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	var c nsfs.Credentials
+	if err := self.Credentials(&c); err != nil {
+		return err
+	}
+	held := c.Effective
+	if h.UID == 0 && !c.NoNewPrivs {
+		held = c.Bounding
+	} else if h.UID == 0 {
+		held = c.Bounding & c.Permitted
+	}
+	h.Lacks = topology.AllCaps &^ topology.CapSet(held)
+	return nil
 }

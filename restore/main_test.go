@@ -243,6 +243,7 @@ var helpers = map[string]func(args []string) int{
 	"pin and die": pinAndDie,
 	"command":     command,
 	"groups":      holdersGroups,
+	"lacking":     lacking,
 
 	"in user namespace": inUserNamespace,
 }

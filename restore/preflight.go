@@ -3,6 +3,7 @@ package restore
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/renest/renest/topology"
 )
@@ -10,7 +11,7 @@ import (
 // Preflight returns every reason why host cannot carry out plan, joined; nil
 // where none is known beforehand. It is pure.
 func Preflight(plan *Plan, host *Host) error {
-	var errs []error
+	errs := slices.Clone(host.Obstacles)
 	count := map[topology.Type]int{}
 	for _, n := range plan.Made() {
 		count[n.Type]++
@@ -29,10 +30,8 @@ func Preflight(plan *Plan, host *Host) error {
 			errs = append(errs, fmt.Errorf("user.max_%s_namespaces is %d, the image needs %d: sysctl -w user.max_%s_namespaces=%d, or more", t, limit, count[t], t, count[t]))
 		}
 	}
-	// Every namespace and every agent takes one while the restore is on.
-	if need := uint64(len(plan.Made()) + plan.Agents + 16); need > host.Files {
-		errs = append(errs, fmt.Errorf("the limit of open files is %d, the restore needs %d: raise it (ulimit -Hn %d)", host.Files, need, need))
-	}
+	errs = append(errs, host.incapable(plan)...)
+	errs = append(errs, host.cramped(plan)...)
 	return joinBounded(errs)
 }
 

@@ -19,6 +19,7 @@ type planStepJSON struct {
 	Creates   []string `json:"creates,omitempty"`
 	Does      string   `json:"does"`
 	Why       string   `json:"why"`
+	Takes     []string `json:"takes,omitempty"` // capabilities in the caller's own user namespace
 }
 
 // planPinJSON is a bind mount in it.
@@ -36,13 +37,17 @@ func showPlan(c *cli.Context, plan *restore.Plan) error {
 		Pins  []planPinJSON  `json:"pins"`
 		Notes []string       `json:"notes"`
 	}{Steps: []planStepJSON{}, Pins: []planPinJSON{}, Notes: append([]string{}, plan.Notes...)}
-	for _, s := range plan.Steps {
+	takes := plan.Takes()
+	for i, s := range plan.Steps {
 		j := planStepJSON{Op: s.Op.String(), Agent: s.By, New: s.New, Does: s.String(), Why: s.Why}
 		if s.NS != nil {
 			j.Namespace = s.NS.Name()
 		}
 		for _, n := range s.Creates {
 			j.Creates = append(j.Creates, n.Name())
+		}
+		for _, c := range takes[i].Caps() {
+			j.Takes = append(j.Takes, c.String())
 		}
 		out.Steps = append(out.Steps, j)
 	}
@@ -54,8 +59,13 @@ func showPlan(c *cli.Context, plan *restore.Plan) error {
 
 // writePlan prints the steps of a plan, each with its reason.
 func writePlan(w io.Writer, plan *restore.Plan) error {
+	takes := plan.Takes()
 	for i, s := range plan.Steps {
-		if _, err := fmt.Fprintf(w, "%3d. %s\n     %s\n", i+1, printable(s.String()), printable(s.Why)); err != nil {
+		why := s.Why
+		if takes[i] != 0 {
+			why += "; takes " + takes[i].String()
+		}
+		if _, err := fmt.Fprintf(w, "%3d. %s\n     %s\n", i+1, printable(s.String()), printable(why)); err != nil {
 			return err
 		}
 	}
@@ -79,6 +89,8 @@ func writePlan(w io.Writer, plan *restore.Plan) error {
 			line += fmt.Sprintf(" %d %s", count[t], t)
 		}
 	}
-	_, err := fmt.Fprintf(w, "%s; %d stay by their own init, the keeper holds %d\n", line, len(plan.Holders), len(plan.Keep))
+	processes, descriptors := plan.Needs()
+	_, err := fmt.Fprintf(w, "%s; %d stay by their own init, the keeper holds %d\nit takes %d processes and %d descriptors at a time\n",
+		line, len(plan.Holders), len(plan.Keep), processes, descriptors)
 	return err
 }

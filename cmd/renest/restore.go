@@ -68,6 +68,11 @@ func runRestore(c *cli.Context) error {
 	if err := host.Resolve(c.Context, plan); err != nil {
 		return err
 	}
+	if !host.Privileged {
+		if err := host.Try(c.Context); err != nil {
+			return err
+		}
+	}
 	refused := restore.Preflight(plan, host)
 	if c.Bool("dry-run") {
 		if err := showPlan(c, plan); err != nil {
