@@ -135,14 +135,11 @@ func newCRIU(t *testing.T) *criuUser {
 // publicDir makes a folder that any user can look into.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(builds.dir, "criu-")
-	if err != nil {
+	dir := filepath.Join(builds.dir, strings.ReplaceAll(t.Name(), "/", "-"))
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	return dir
 }
 
