@@ -34,14 +34,7 @@ func TestOthers(t *testing.T) {
 }
 
 func testOthers(t *testing.T) {
-	r, linux := restorePinned(t)
-	live := map[string]string{} // by type, of the outermost container
-	for _, n := range r.Namespaces {
-		kind, _, _ := strings.Cut(n.Image, ":")
-		if live[kind] == "" {
-			live[kind] = n.Live
-		}
-	}
+	r, blue, linux := restorePinned(t)
 	pin := "/run/netns/renest-blue"
 	t.Run("nsenter", func(t *testing.T) {
 		for _, n := range r.Namespaces {
@@ -64,8 +57,8 @@ func testOthers(t *testing.T) {
 			t.Errorf("ip netns list: %s, %v", out, err)
 		}
 		out, err := exec.Command("ip", "netns", "exec", "renest-blue", "readlink", "/proc/self/ns/net").CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != live["net"] {
-			t.Errorf("ip netns exec: %s, %v, want %s", got, err, live["net"])
+		if got := strings.TrimSpace(string(out)); err != nil || got != blue {
+			t.Errorf("ip netns exec: %s, %v, want %s", got, err, blue)
 		}
 	})
 	for _, runtime := range []string{"runc", "crun"} {
@@ -89,9 +82,9 @@ func testOthers(t *testing.T) {
 }
 
 // restorePinned makes a nest whose net namespace is bind-mounted as ip netns would,
-// and brings it back. It returns what a runtime is to be told, for the outermost
-// and the innermost container.
-func restorePinned(t *testing.T) (restored, map[string][]specs.LinuxNamespace) {
+// and brings it back. It returns what that is now, and what a runtime is to be told
+// for the outermost and the innermost container.
+func restorePinned(t *testing.T) (_ restored, blue string, _ map[string][]specs.LinuxNamespace) {
 	t.Helper()
 	dir := t.TempDir()
 	c := startContainer(t, "runc", deepSpec())
@@ -102,6 +95,7 @@ func restorePinned(t *testing.T) (restored, map[string][]specs.LinuxNamespace) {
 	if err := os.WriteFile(pin, nil, 0o444); err != nil {
 		t.Fatal(err)
 	}
+	was := nameAt(t, specs.NetworkNamespace, fmt.Sprintf("/proc/%d/ns/net", c.pid))
 	mustRun(t, "mount", "--bind", fmt.Sprintf("/proc/%d/ns/net", c.pid), pin)
 	renest(t, 0, "dump", "-t", strconv.Itoa(c.pid), "-D", dir)
 	mustRun(t, "umount", pin)
@@ -119,16 +113,18 @@ func restorePinned(t *testing.T) (restored, map[string][]specs.LinuxNamespace) {
 	decode(t, out, &r)
 	linux := map[string][]specs.LinuxNamespace{"innermost": r.Linux.Namespaces}
 	for _, n := range r.Namespaces {
-		if strings.HasPrefix(n.Image, "pid:") {
+		if n.Image == was {
+			blue = n.Live
+		}
+		if strings.HasPrefix(n.Image, "pid:") && linux["outermost"] == nil {
 			var outer struct {
 				Linux struct{ Namespaces []specs.LinuxNamespace }
 			}
 			decode(t, renest(t, 0, "ps", "--oci", name+"/"+n.Image), &outer)
 			linux["outermost"] = outer.Linux.Namespaces
-			break
 		}
 	}
-	return r.restored, linux
+	return r.restored, blue, linux
 }
 
 func decode(t *testing.T, text string, to any) {

@@ -97,7 +97,7 @@ func TestUsage(t *testing.T) {
 		"restore, pins 4":      {"restore -d --pin= nstree.img", "to which folder"},
 		"restore without a --": {"restore nstree.img sh -c true", "-c"},
 		"ps an argument":       {"ps x", `"x"`},
-		"ps, oci":              {"ps --oci ../x", `"../x"`},
+		"ps, oci":              {"ps --oci ../x", `".."`},
 		"ps, oci of a net":     {"ps --oci x/net:[1]", "pid namespace"},
 		"ps, oci as JSON":      {"ps --oci x --json", "exclude each other"},
 		"rm nothing":           {"rm", "which tree"},
