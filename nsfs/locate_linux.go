@@ -26,12 +26,19 @@ func (l Locator) Open(p *Proc) (*NS, error) {
 	}
 	defer t.Close()
 	ns, err := t.Open(l.Link)
-	if l.Link == PIDForChildren && errors.Is(err, ErrGone) {
+	if !errors.Is(err, ErrGone) {
+		return ns, err
+	}
+	if l.Link == PIDForChildren {
 		if unborn, err := t.OpenByPIDFD(l.Link); err == nil {
 			return unborn, nil
 		}
 	}
-	return ns, err
+	var s Status
+	if t.Status(&s) == nil && s.Zombie() {
+		err = fmt.Errorf("process %d has ended: a zombie is in its user and its pid namespace only: %w", t.PID(), err)
+	}
+	return nil, err
 }
 
 // Open opens the process or thread that l refers to. Where l has a start time,

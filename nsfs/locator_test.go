@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 )
 
 func TestParseLocator(t *testing.T) {
@@ -201,5 +203,38 @@ func TestLocateHidden(t *testing.T) {
 	_, err := TaskLocator{PID: 2147483647}.Open(limited)
 	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "or /proc hides it (hidepid=invisible)") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestLocateZombie: what has ended is said to have ended, and leads to its user
+// namespace still.
+func TestLocateZombie(t *testing.T) {
+	p := testProc(t)
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"child", "-test.run=^$"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = syscall.Wait4(pid, nil, 0, nil) }()
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	// It is a zombie once it can be waited for, which leaves it one.
+	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	open := func(name string) error {
+		l, err := ParseLocator(strconv.Itoa(pid) + "/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ns, err := l.Open(p)
+		if err == nil {
+			ns.Close()
+		}
+		return err
+	}
+	if err := open("user"); err != nil {
+		t.Error(err)
+	}
+	if err := open("net"); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "has ended: a zombie") {
+		t.Errorf("net: %v", err)
 	}
 }
