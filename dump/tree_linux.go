@@ -255,7 +255,7 @@ func (d *dumper) checkRoot(r TaskReference) error {
 	root := d.root
 	for _, t := range d.tasks {
 		if t.pid == root && t.tid == root {
-			if t.nodes[nsfs.InUser] == nil {
+			if t.hidden {
 				return fmt.Errorf("dump tree: pid %d: %w (its namespaces are readable to root and, mostly, to its own user)", root, nsfs.ErrDenied)
 			}
 			return d.checkStart(r)

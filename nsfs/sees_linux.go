@@ -1,6 +1,8 @@
 package nsfs
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -18,16 +20,15 @@ func SeesAll(p *Proc) (bool, error) {
 		return false, err
 	}
 	defer self.Close()
-	pid, err := self.Ref(InPID)
-	if err != nil {
-		return false, err
-	}
-	user, err := self.Ref(InUser)
-	if err != nil {
-		return false, err
-	}
-	if pid.Ino != InitPIDIno || user.Ino != InitUserIno {
-		return false, nil
+	for l, initial := range map[Link]uint64{InPID: InitPIDIno, InUser: InitUserIno} {
+		ref, err := self.Ref(l)
+		switch {
+		case errors.Is(err, ErrGone): // a kernel without the type: all are in one
+		case err != nil:
+			return false, err
+		case ref.Ino != initial:
+			return false, nil
+		}
 	}
 	return HasCapability(unix.CAP_SYS_ADMIN)
 }
