@@ -124,14 +124,14 @@ func walkTo(mnt string, id uint64) (string, error) {
 	found, seen := "", 0
 	err := filepath.WalkDir(mnt, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // removed, or not to be read
+			return nil //nolint:nilerr // removed, or not to be read
 		}
 		if !e.IsDir() {
 			return nil
 		}
 		info, err := e.Info()
 		if err != nil {
-			return nil
+			return nil //nolint:nilerr // removed meanwhile
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Ino == id {
 			found = strings.TrimPrefix(path, mnt)

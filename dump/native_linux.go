@@ -186,7 +186,7 @@ func (v *inside) nativeBatch(a *agent.Agent, top *node, group []*native) (again 
 		return nil, &lostError{err}
 	}
 	for _, x := range group {
-		if x.take(v, top, got) {
+		if x.take(v, got) {
 			again = append(again, x)
 		}
 		*x = native{user: x.user, pid: x.pid} // without what it read
@@ -220,7 +220,7 @@ func (x *native) ask(v *inside, p *agent.Program, proc agent.Arg, top *node, got
 }
 
 // take takes the answers, and reports whether to try again with other numbers.
-func (x *native) take(v *inside, top *node, got map[*node]opened) (again bool) {
+func (x *native) take(v *inside, got map[*node]opened) (again bool) {
 	if x.pid != nil && got[x.pid].err != nil {
 		v.failed(x.pid, "pid_max and last pid", got[x.pid].err)
 		return false

@@ -114,8 +114,7 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 			t.cell("-")
 		}
 	}
-	_, err := t.WriteTo(w)
-	return err
+	return t.write(w)
 }
 
 // tasksIn counts the processes in a namespace, and returns that with the smallest

@@ -41,7 +41,7 @@ func runOutline(c *cli.Context) error {
 			t.cell(nameOf((*topology.Namespace)(nil)))
 		}
 	}
-	_, err = t.WriteTo(c.App.Writer)
+	err = t.write(c.App.Writer)
 	return err
 }
 

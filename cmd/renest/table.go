@@ -57,13 +57,12 @@ func (t *table) end() {
 	t.ends = append(t.ends, len(t.text))
 }
 
-// WriteTo writes the table, with two blanks between its columns.
-func (t *table) WriteTo(w io.Writer) (int64, error) {
+// write writes the table, with two blanks between its columns.
+func (t *table) write(w io.Writer) error {
 	out := make([]byte, 0, 1<<16)
-	var written int64
 	flush := func() error {
-		n, err := w.Write(out)
-		written, out = written+int64(n), out[:0]
+		_, err := w.Write(out)
+		out = out[:0]
 		return err
 	}
 	start := 0
@@ -77,9 +76,9 @@ func (t *table) WriteTo(w io.Writer) (int64, error) {
 		}
 		if out = append(out, '\n'); len(out) > cap(out)/2 {
 			if err := flush(); err != nil {
-				return written, err
+				return err
 			}
 		}
 	}
-	return written, flush()
+	return flush()
 }

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ptrace is ptrace(2), of which x/sys has only parts.
-func ptrace(request, pid int, addr, data uintptr) error {
-	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), addr, data, 0, 0)
+// ptrace is ptrace(2), of which x/sys has only parts, for requests without an address.
+func ptrace(request, pid int, data uintptr) error {
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, uintptr(request), uintptr(pid), 0, data, 0, 0)
 	if errno != 0 {
 		return errno
 	}
