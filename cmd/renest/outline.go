@@ -41,8 +41,7 @@ func runOutline(c *cli.Context) error {
 			t.cell(nameOf((*topology.Namespace)(nil)))
 		}
 	}
-	err = t.write(c.App.Writer)
-	return err
+	return t.write(c.App.Writer)
 }
 
 func outlineJSON(list []dump.Outlined) any {
