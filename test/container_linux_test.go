@@ -1,7 +1,6 @@
 package test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -160,14 +159,8 @@ type lsnsLine struct{ Owner, Parent string }
 
 func lsns(t *testing.T) map[string]lsnsLine {
 	t.Helper()
-	out, err := exec.Command("lsns", "-J", "-n", "-T=owner", "-o", "NS,TYPE,PNS,ONS").Output()
-	if err != nil {
-		t.Fatalf("lsns: %v", err)
-	}
 	var lines struct{ Namespaces []lsnsJSON }
-	if err := json.Unmarshal(out, &lines); err != nil {
-		t.Fatalf("lsns: %v", err)
-	}
+	runLsns(t, "lsns", &lines, "-n", "-T=owner", "-o", "NS,TYPE,PNS,ONS")
 	all := map[string]lsnsLine{}
 	for _, l := range lines.Namespaces {
 		l.flatten(all)
