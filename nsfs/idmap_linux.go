@@ -26,7 +26,8 @@ func (t Task) GIDMap() ([]Extent, error) { return t.idMap("gid_map\x00") }
 func (t Task) ProjIDMap() ([]Extent, error) { return t.idMap("projid_map\x00") }
 
 func (t Task) idMap(path cstr) ([]Extent, error) {
-	b, err := readAll(t.fd, path, nil)
+	var buf [1024]byte // most have a few lines
+	b, err := readAll(t.fd, path, buf[:0])
 	if err != nil {
 		return nil, wrap("read", t.path(path), err, fileKind)
 	}
@@ -61,7 +62,8 @@ func ParseIDMap(b []byte) ([]Extent, error) {
 // Setgroups reads whether processes of the task's user namespace may call
 // setgroups(2): "allow" or "deny" (Linux 3.19).
 func (t Task) Setgroups() (string, error) {
-	b, err := readAll(t.fd, "setgroups\x00", nil)
+	var buf [16]byte
+	b, err := readAll(t.fd, "setgroups\x00", buf[:0])
 	if err != nil {
 		return "", wrap("read", t.path("setgroups\x00"), err, fileKind)
 	}
