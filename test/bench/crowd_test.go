@@ -7,19 +7,21 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
-// crowd is a running program crowd.
+// crowd is a running program crowd or tree.
 type crowd struct {
 	cmd *exec.Cmd
 	in  io.Closer
 }
 
-// startCrowd starts program crowd and returns when all of its n processes are
-// there.
-func startCrowd(program string, n int) (*crowd, error) {
-	cmd := exec.Command(program, strconv.Itoa(n))
+// startCrowd starts program crowd, or tree, and returns when all of its processes
+// are there.
+func startCrowd(program string, args ...string) (*crowd, error) {
+	cmd := exec.Command(program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // which tree kills in the end
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func startCrowd(program string, n int) (*crowd, error) {
 	return c, nil
 }
 
-// stop ends the crowd: its processes die with their parent.
+// stop ends the crowd: it kills its processes.
 func (c *crowd) stop() {
 	_ = c.in.Close()
 	_ = c.cmd.Wait() // what it printed says whether it worked
@@ -55,7 +57,7 @@ func (c *crowd) stop() {
 // gather starts a crowd that lasts as long as tb.
 func gather(tb testing.TB, program string, n int) *crowd {
 	tb.Helper()
-	c, err := startCrowd(program, n)
+	c, err := startCrowd(program, strconv.Itoa(n))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,21 +11,27 @@ import (
 	"github.com/renest/renest/test/require"
 )
 
-// BenchmarkDump counts a host with 2,000 more processes in 10,000 namespaces.
+// BenchmarkDump counts a host with 500 and with 2,000 more processes, each in five
+// namespaces of its own.
 func BenchmarkDump(b *testing.B) {
 	require.Root(b)
 	lsns := require.Command(b, "lsns", "util-linux")
-	renest, census := build(b), compile(b, "census")
-	gather(b, compile(b, "crowd"), 2000)
-	image := filepath.Join(b.TempDir(), "all.img")
-
-	contest(b, 5,
-		contender{name: "renest-dump", run: timed(renest, "dump", "--all", "--source", "proc", "-o", image)},
-		contender{name: "renest-list", run: timed(renest, "list")},
-		contender{name: "floor", run: timed(census)},
-		contender{name: "lsns", budget: 1.0 / 6, run: timed(lsns, "-n", "-J", "-T=owner", "-o", "NS,TYPE,PNS,ONS")},
-	)
-	reportSize(b, renest, image)
+	renest, census, crowd := build(b), compile(b, "census"), compile(b, "crowd")
+	peers := peers(b)
+	for _, n := range []int{500, 2000} {
+		b.Run(fmt.Sprintf("tasks=%d", n), func(b *testing.B) {
+			gather(b, crowd, n)
+			image := filepath.Join(b.TempDir(), "all.img")
+			contest(b, 5, append([]contender{
+				{name: "renest-list", run: timed(renest, "list")},
+				{name: "renest-list-json", run: timed(renest, "list", "--json")},
+				{name: "renest-dump", run: timed(renest, "dump", "--all", "--source", "proc", "-o", image)},
+				{name: "floor", run: timed(census)},
+				{name: "lsns", budget: 1.0 / 6, run: timed(lsns, "-n", "-J", "-T=owner", "-o", "NS,TYPE,PNS,ONS")},
+			}, peers...)...)
+			reportSize(b, renest, image, 5*n)
+		})
+	}
 }
 
 // BenchmarkDumpAuto is the same with what renest takes where it may choose.
@@ -40,7 +47,7 @@ func BenchmarkDumpAuto(b *testing.B) {
 }
 
 // reportSize reports what a dump takes of memory, and its image of disk.
-func reportSize(b *testing.B, renest, image string) {
+func reportSize(b *testing.B, renest, image string, namespaces int) {
 	b.Helper()
 	cmd := exec.Command(renest, "dump", "--all", "--source", "proc", "-o", image)
 	if err := cmd.Run(); err != nil {
@@ -52,5 +59,5 @@ func reportSize(b *testing.B, renest, image string) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(usage.Maxrss)/1024, "peak-MiB")
-	b.ReportMetric(float64(info.Size())/10000, "image-B/namespace")
+	b.ReportMetric(float64(info.Size())/float64(namespaces), "image-B/namespace")
 }

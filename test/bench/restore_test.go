@@ -24,20 +24,20 @@ func BenchmarkRestore(b *testing.B) {
 	require.Root(b)
 	require.Command(b, "unshare", "util-linux")
 	renest, floor := build(b), compile(b, "crowd")
-	image := crowdImage(b, renest, floor)
+	image := imageOf(b, renest, floor, strconv.Itoa(trees))
 
 	contest(b, 5,
 		contender{name: "renest", run: func() (time.Duration, error) { return timeRestore(renest, image) }},
-		contender{name: "floor", budget: 1.3, run: func() (time.Duration, error) { return timeCrowd(floor) }},
+		contender{name: "floor", budget: 1.3, run: timeCrowd(floor, strconv.Itoa(trees))},
 		contender{name: "unshare", budget: 0.1, run: timeUnshare},
 	)
 	reportHolder(b, renest, image)
 }
 
-// crowdImage is an image of a crowd that has ended.
-func crowdImage(b *testing.B, renest, program string) string {
+// imageOf is an image of a crowd that has ended.
+func imageOf(b *testing.B, renest, program string, args ...string) string {
 	b.Helper()
-	c, err := startCrowd(program, trees)
+	c, err := startCrowd(program, args...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -63,15 +63,17 @@ func timeRestore(renest, image string) (time.Duration, error) {
 	return took, err
 }
 
-func timeCrowd(program string) (time.Duration, error) {
-	start := time.Now()
-	c, err := startCrowd(program, trees)
-	if err != nil {
-		return 0, err
+func timeCrowd(program string, args ...string) func() (time.Duration, error) {
+	return func() (time.Duration, error) {
+		start := time.Now()
+		c, err := startCrowd(program, args...)
+		if err != nil {
+			return 0, err
+		}
+		took := time.Since(start)
+		c.stop()
+		return took, nil
 	}
-	took := time.Since(start)
-	c.stop()
-	return took, nil
 }
 
 // timeUnshare times the script up to the last "there".
