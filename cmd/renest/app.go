@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/renest/renest/topology"
 )
 
 // streams are the standard ones.
@@ -51,6 +53,8 @@ func newApp(std streams) *cli.App {
 			rmCommand(),
 			criuCommand(),
 			demoCommand(),
+			completionCommand(),
+			manCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         badUsage,
@@ -59,9 +63,15 @@ func newApp(std streams) *cli.App {
 		HideHelpCommand:      false,
 		// A path may have commas.
 		DisableSliceFlagSeparator: true,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no warnings: errors and results alone"},
+			&cli.BoolFlag{Name: "verbose", Usage: "all that could not be seen, where a warning counts it"},
+		},
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = badUsage
+		completes(c)
+		exemplify(c, c.Name+" ")
 	}
 	return app
 }
@@ -120,5 +130,22 @@ func dashed(flag string) string {
 
 // warn says what is not an error.
 func warn(c *cli.Context, format string, args ...any) {
+	if c.Bool("quiet") {
+		return
+	}
 	fmt.Fprintf(c.App.ErrWriter, "renest: "+format+"\n", args...)
+}
+
+// warnIncomplete says that what was printed of a graph, called so, is not all
+// there is, and where it says what is missing.
+func warnIncomplete(c *cli.Context, what, where string, h *topology.Header) {
+	switch {
+	case h.Complete:
+	case c.Bool("verbose"):
+		for _, line := range h.Missing {
+			warn(c, "not seen: %s", printable(line))
+		}
+	default:
+		warn(c, "%s is incomplete: %s says what could not be seen", what, where)
+	}
 }

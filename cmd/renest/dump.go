@@ -52,9 +52,7 @@ func runDump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if !g.Header.Complete {
-		warn(c, "the dump is incomplete: renest show says what could not be seen")
-	}
+	warnIncomplete(c, "the dump", "renest show", &g.Header)
 	return nil
 }
 

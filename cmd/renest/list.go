@@ -63,9 +63,7 @@ func runList(c *cli.Context) error {
 	if err := writeTable(c.App.Writer, g); err != nil {
 		return err
 	}
-	if !g.Header.Complete {
-		warn(c, "the list is incomplete: --json says under missing what could not be seen")
-	}
+	warnIncomplete(c, "the list", "--json", &g.Header)
 	return nil
 }
 

@@ -52,9 +52,7 @@ func runTree(c *cli.Context) error {
 		}
 		return writeMissing(c.App.Writer, g, 3)
 	}
-	if !g.Header.Complete {
-		warn(c, "the picture is incomplete: --format text says what could not be seen")
-	}
+	warnIncomplete(c, "the picture", "--format text", &g.Header)
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 // TestUsage: whatever is called the wrong way exits with 2, says why in one
@@ -103,6 +105,7 @@ func TestUsage(t *testing.T) {
 		"rm nothing":           {"rm", "which tree"},
 		"rm a path":            {"rm ../x", `"../x"`},
 		"demo an argument":     {"demo x", `"x"`},
+		"completion of what":   {"completion tcsh", "tcsh"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -127,6 +130,54 @@ func TestUsage(t *testing.T) {
 	}
 	if len(entries) != 5 {
 		t.Errorf("files were made: %v", entries)
+	}
+}
+
+// TestExamples: every command shows how it is used, in a line that is one of its
+// own; what is shown is read as it should be.
+func TestExamples(t *testing.T) {
+	var check func(path string, c *cli.Command)
+	check = func(path string, c *cli.Command) {
+		if len(c.Subcommands) > 0 {
+			for _, sub := range c.Subcommands {
+				check(path+" "+sub.Name, sub)
+			}
+			return
+		}
+		if !c.Hidden && !strings.Contains(c.Description, "renest "+path) {
+			t.Errorf("%s has no example", path)
+		}
+	}
+	for _, c := range newApp(streams{}).Commands {
+		check(c.Name, c)
+	}
+}
+
+// TestManual: the page is there and has every command.
+func TestManual(t *testing.T) {
+	got := renest(t, nil, "man")
+	if got.Code != 0 {
+		t.Fatal(got)
+	}
+	for _, c := range newApp(streams{}).Commands {
+		if !c.Hidden && !strings.Contains(got.Stdout, ".SH "+c.Name) {
+			t.Errorf("nothing of %s", c.Name)
+		}
+	}
+}
+
+// TestQuiet: what is no error can be kept quiet, or be told in full.
+func TestQuiet(t *testing.T) {
+	t.Chdir(sampleDir(t))
+	args := []string{"tree", "nstree.img", "--format", "dot"}
+	if got := renest(t, nil, args...); strings.Count(got.Stderr, "\n") != 1 {
+		t.Errorf("stderr: %q", got.Stderr)
+	}
+	if got := renest(t, nil, append([]string{"--quiet"}, args...)...); got.Stderr != "" || got.Code != 0 {
+		t.Errorf("with --quiet: %q", got.Stderr)
+	}
+	if got := renest(t, nil, append([]string{"--verbose"}, args...)...); got.Stderr != "renest: not seen: pid 9: fds: permission denied\n" {
+		t.Errorf("with --verbose: %q", got.Stderr)
 	}
 }
 

@@ -1,0 +1,18 @@
+# bash completion for renest: source this, or put it where bash-completion looks.
+_renest() {
+	local cur cword words word
+	if declare -F _get_comp_words_by_ref >/dev/null; then
+		_get_comp_words_by_ref -n =: cur words cword
+	else
+		cur=${COMP_WORDS[COMP_CWORD]} cword=$COMP_CWORD words=("${COMP_WORDS[@]}")
+	fi
+	local args=("${words[@]:1:cword-1}")
+	for word in "${args[@]}"; do
+		[[ $word == -- ]] && return # another program's command line
+	done
+	[[ $cur == -* ]] && args+=("$cur")
+	local IFS=$'\n'
+	COMPREPLY=($(compgen -W "$(RENEST_COMPLETE=bash "${words[0]}" "${args[@]}" --generate-bash-completion 2>/dev/null)" -- "$cur"))
+	declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions "$cur"
+}
+complete -o bashdefault -o default -F _renest renest
