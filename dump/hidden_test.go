@@ -40,6 +40,7 @@ func TestHidden(t *testing.T) {
 		{name: "mounted in a mount namespace without a task", hide: mountedNowhere},
 		{name: "mounted outside the root directory of every task", hide: mountedOutside},
 		{name: "mounted below another mount", hide: mountedTwice},
+		{name: "in a mount that is mounted nowhere", hide: mountedDetached},
 		{name: "uts of one thread", hide: utsOfThread},
 		{name: "descriptor of one thread", hide: fdOfThread},
 		{name: "time_for_children", hide: timeForChildren},

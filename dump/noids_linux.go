@@ -41,14 +41,30 @@ func (d *dumper) confirmHeld() (moved []int, unsure bool) {
 			}
 		}
 	}
+	left := d.ledTo()
 	for nodes := range groups {
 		for _, n := range nodes {
 			if n.doubted() && !n.stale.Load() {
 				n.checked = true
+				unsure = unsure || !left[n] // they ended, and may have handed it on
 			}
 		}
 	}
 	return moved, unsure
+}
+
+// ledTo returns the namespaces that some task or pin leads to.
+func (d *dumper) ledTo() map[*node]bool {
+	led := map[*node]bool{}
+	for _, t := range d.tasks {
+		for _, n := range t.nodes {
+			led[n] = true
+		}
+	}
+	for _, p := range d.pins {
+		led[p.node] = true
+	}
+	return led
 }
 
 // doubted reports whether some lead to n by its number only, and nobody knows yet
