@@ -55,13 +55,21 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	if err := extractKernel(ctx, deb, filepath.Join(work, "vmlinuz")); err != nil {
 		return Kernel{}, err
 	}
+	if err := fetchModules(ctx, a, release, deb, filepath.Join(work, "modules")); err != nil {
+		return Kernel{}, err
+	}
 	// The release goes first and comes back last, so that an interrupted
 	// fetch is seen as no kernel at all.
 	if err := os.RemoveAll(filepath.Join(dir, "release")); err != nil {
 		return Kernel{}, err
 	}
-	if err := os.Rename(filepath.Join(work, "vmlinuz"), filepath.Join(dir, "vmlinuz")); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, "modules")); err != nil {
 		return Kernel{}, err
+	}
+	for _, name := range []string{"vmlinuz", "modules"} {
+		if err := os.Rename(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
+			return Kernel{}, err
+		}
 	}
 	if err := os.WriteFile(filepath.Join(work, "release"), []byte(release+"\n"), 0o644); err != nil {
 		return Kernel{}, err

@@ -28,6 +28,7 @@ type Kernel struct {
 	Suite   Suite
 	Release string // as uname -r
 	Image   string // path of vmlinuz on the host
+	Modules string // folder of the modules that a VM loads
 }
 
 // ErrNoKernel says that a kernel has not been fetched.
@@ -46,7 +47,11 @@ func Find(s Suite) (Kernel, error) {
 	if err != nil {
 		return Kernel{}, fmt.Errorf("kernel of %s: %w", s, err)
 	}
-	return Kernel{s, strings.TrimSpace(string(release)), filepath.Join(dir, "vmlinuz")}, nil
+	k := Kernel{s, strings.TrimSpace(string(release)), filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "modules")}
+	if _, err := os.Stat(k.Modules); err != nil { // of a time when there were none
+		return Kernel{}, fmt.Errorf("%s: %w", s, ErrNoKernel)
+	}
+	return k, nil
 }
 
 // cacheDir is where the kernel of suite s is kept: outside the repository, so

@@ -64,7 +64,7 @@ func Run(ctx context.Context, k Kernel, job Job) (*Result, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	initrd, err := makeInitrd(ctx, dir, job)
+	initrd, err := makeInitrd(ctx, dir, k, job)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func qemuArgs(k Kernel, initrd string, memory int) []string {
 }
 
 // makeInitrd builds init and packs it up with what the job needs.
-func makeInitrd(ctx context.Context, dir string, job Job) (string, error) {
+func makeInitrd(ctx context.Context, dir string, k Kernel, job Job) (string, error) {
 	bin := filepath.Join(dir, "init")
 	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", bin, "github.com/renest/renest/test/vm/init")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
@@ -156,7 +156,11 @@ func makeInitrd(ctx context.Context, dir string, job Job) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	files := append(baseFiles(), job.Files...)
+	files, err := moduleFiles(k)
+	if err != nil {
+		return "", err
+	}
+	files = append(append(files, baseFiles()...), job.Files...)
 	files = append(files, File{Path: "/init", Host: bin}, File{Path: wire.ScriptPath, Data: script})
 
 	initrd := filepath.Join(dir, "initrd")

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/vm/wire"
 )
 
 // boot makes a system of the bare kernel.
@@ -31,7 +33,30 @@ func boot() error {
 	if err := unix.Sethostname([]byte("vm")); err != nil {
 		return fmt.Errorf("sethostname: %w", err)
 	}
+	if err := loadModules(); err != nil {
+		return err
+	}
 	return raiseLoopback()
+}
+
+// loadModules loads the modules that came with the initramfs, in their order.
+func loadModules() error {
+	files, err := filepath.Glob(filepath.Join(wire.ModulesPath, "*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		err = unix.FinitModule(int(f.Fd()), "", unix.MODULE_INIT_COMPRESSED_FILE)
+		_ = f.Close()
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("load %s: %w", filepath.Base(name), err)
+		}
+	}
+	return nil
 }
 
 // switchRoot moves the system from the initramfs to a tmpfs. The root of an

@@ -7,6 +7,9 @@ import "time"
 // ScriptPath is where the script lies in the VM.
 const ScriptPath = "/script.json"
 
+// ModulesPath is where the kernel modules lie that the VM is to load.
+const ModulesPath = "/modules"
+
 // Port is the serial port that frames leave by.
 const Port = "/dev/ttyS1"
 
