@@ -57,9 +57,7 @@ func TestChurn(t *testing.T) {
 			if n == nil {
 				t.Fatalf("%s, which stands still, is not there", s.ref)
 			}
-			if checkPins(t, n, s.pins, c.ours); n.State != s.state {
-				t.Errorf("%s, which stands still, is %s", s.ref, n.State)
-			}
+			checkSecret(t, n, s, c.ours)
 		}
 		if found.Lookup(topology.UTS, passed.Ino) == nil && !saysEnded(g) {
 			t.Errorf("%s, which tasks hand on, is not there, and nothing said of it: %q", passed, g.Header.Missing)
