@@ -110,12 +110,12 @@ type churn struct {
 
 	mu   sync.Mutex
 	born int
-	all  map[int]bool // those that were there since begin; later, numbers are others'
+	all  map[int][]nsfs.Ref // those that were there since begin
 	live map[int][]nsfs.Ref
 }
 
 func startChurn(t *testing.T) *churn {
-	c := &churn{t: t, root: nest(t), seed: rand.Uint64(), stop: make(chan struct{}), all: map[int]bool{}, live: map[int][]nsfs.Ref{}}
+	c := &churn{t: t, root: nest(t), seed: rand.Uint64(), stop: make(chan struct{}), all: map[int][]nsfs.Ref{}, live: map[int][]nsfs.Ref{}}
 	c.done.Go(c.run)
 	return c
 }
@@ -166,8 +166,7 @@ func (c *churn) add(pid int, flags nsfs.Type) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.born++
-	c.all[pid] = true
-	c.live[pid] = refs
+	c.all[pid], c.live[pid] = refs, refs
 }
 
 func (c *churn) kill(a *agent.Agent) {
@@ -212,10 +211,7 @@ func (c *churn) refs(pid int, flags nsfs.Type) (refs []nsfs.Ref) {
 func (c *churn) begin() map[int][]nsfs.Ref {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all = make(map[int]bool, len(c.live))
-	for pid := range c.live {
-		c.all[pid] = true
-	}
+	c.all = maps.Clone(c.live)
 	return maps.Clone(c.live)
 }
 
@@ -223,7 +219,7 @@ func (c *churn) begin() map[int][]nsfs.Ref {
 func (c *churn) ours(pid int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.all[pid] || pid == os.Getpid()
+	return c.all[pid] != nil || pid == os.Getpid()
 }
 
 // alive returns the tasks that are there now.
@@ -242,7 +238,11 @@ func (c *churn) checkEdges(g *topology.Graph) {
 	in := map[*topology.Namespace]int{}
 	for _, task := range g.Tasks {
 		user := task.Namespaces[topology.InUser]
-		if !c.all[task.PID] || user == nil || user.External {
+		if user == nil || user.External {
+			continue
+		}
+		// Where that is not what the churn made, the number was another process's.
+		if !slices.Contains(c.all[task.PID], nsfs.Ref{Type: nsfs.User, Ino: user.Ino}) {
 			continue
 		}
 		if user.Parent == nil || !user.Parent.External {
