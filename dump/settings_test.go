@@ -3,8 +3,6 @@
 package dump
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/topology"
 )
 
@@ -145,9 +144,8 @@ func TestFollowers(t *testing.T) {
 func TestLastPID(t *testing.T) {
 	asUser(t)
 	outer := fork(t, nest(t), nsfs.User|nsfs.PID)
-	if _, err := os.Stat("/proc/sys/kernel/ns_last_pid"); errors.Is(err, fs.ErrNotExist) {
-		t.Skip("kernel built without CONFIG_CHECKPOINT_RESTORE")
-	}
+	_, err := os.Stat("/proc/sys/kernel/ns_last_pid")
+	require.That(t, "CONFIG_CHECKPOINT_RESTORE", err)
 	write(t, outer, "sys/kernel/ns_last_pid", "500")
 	inner := fork(t, outer, nsfs.PID) // 501
 	write(t, inner, "sys/kernel/ns_last_pid", "250")
@@ -266,9 +264,7 @@ func TestClocks(t *testing.T) {
 
 // TestExtents reads maps with as many extents as the kernel takes.
 func TestExtents(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("an ordinary user has one extent")
-	}
+	require.Root(t) // an ordinary user has one extent
 	root := nest(t)
 	a, err := root.Fork(t.Context(), "fork", agent.ForkOptions{Flags: uint64(nsfs.User)})
 	if err != nil {

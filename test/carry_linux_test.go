@@ -76,7 +76,7 @@ func TestCarried(t *testing.T) {
 				t.Parallel()
 				results[i] = runInVM(t, k, vm.Job{
 					Files:    tools,
-					Commands: []vm.Command{shell(dumpScript())},
+					Commands: []vm.Command{shell(dumpScript(deepSpec()))},
 					Collect:  []string{"/tmp/nest.img"},
 				})
 			})
@@ -140,7 +140,7 @@ func shell(script string) vm.Command {
 
 // dumpScript makes a nest and an image of it. Nest ends with its input, so it gets
 // one that lasts.
-func dumpScript() string {
+func dumpScript(s spec) string {
 	return fmt.Sprintf(`
 >/tmp/ready
 (sleep 1000 | %[1]s/nest '%[2]s' >/tmp/ready || >/tmp/failed) &
@@ -149,7 +149,7 @@ until grep -q '^ready outermost' /tmp/ready; do
 	sleep 0.1
 done
 %[1]s/renest dump -t $(sed -n 's/^ready outermost //p' /tmp/ready) -o /tmp/nest.img
-`, guestPrograms, deepSpec())
+`, guestPrograms, s)
 }
 
 func restoreScript(image string) string {

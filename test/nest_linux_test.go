@@ -19,7 +19,11 @@ type spec struct {
 	Domain   string   `json:"domain,omitempty"`
 	Offset   int      `json:"offset,omitempty"`
 	Leave    bool     `json:"leave,omitempty"`
-	Children []spec   `json:"children,omitempty"`
+	PIDMax   int      `json:"pid_max,omitempty"`
+	Loopback bool     `json:"loopback,omitempty"`
+
+	Set      map[string]string `json:"set,omitempty"`
+	Children []spec            `json:"children,omitempty"`
 }
 
 func (s spec) String() string {
@@ -35,12 +39,17 @@ func (s spec) String() string {
 func deepSpec() spec {
 	return spec{
 		Name: "one", New: []string{"user", "pid", "uts", "ipc", "net", "cgroup", "time"},
-		Outside: 1000, Count: 20000, Hostname: "one", Domain: "example.net", Offset: 86400,
+		Outside: 1000, Count: 20000, Hostname: "one", Domain: "example.net", Offset: 86400, Loopback: true,
+		Set: map[string]string{
+			"kernel.msgmax": "9001", "kernel.sem": "100 2000 30 40", "fs.mqueue.msg_max": "14",
+			"net.core.somaxconn": "77", "net.ipv4.ip_forward": "1", "user.max_net_namespaces": "55",
+		},
 		Children: []spec{
 			{
 				Name: "two", New: []string{"user", "pid", "uts"}, Outside: 100, Count: 10000, Hostname: "two",
+				Set: map[string]string{"kernel.ns_last_pid": "400", "user.max_cgroup_namespaces": "44"},
 				Children: []spec{
-					{Name: "three", New: []string{"user", "pid", "net", "ipc"}, Outside: 1, Count: 1000, Children: []spec{
+					{Name: "three", New: []string{"user", "pid", "net", "ipc"}, Outside: 1, Count: 1000, Set: map[string]string{"net.ipv4.ip_local_port_range": "2000 3000", "kernel.shm_rmid_forced": "1"}, Children: []spec{
 						{Name: "four", New: []string{"user", "pid", "uts", "cgroup"}, Outside: 0, Count: 10, Hostname: "four"},
 					}},
 					{Name: "sibling", New: []string{"pid", "ipc", "time"}, Offset: 60},

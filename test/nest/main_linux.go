@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -29,6 +32,12 @@ type Spec struct {
 	// Offset is added to the monotonic and the boot-time clock of a new time
 	// namespace, in seconds.
 	Offset int `json:"offset,omitempty"`
+	// Set are settings of the new namespaces, by their names in /proc/sys, and
+	// PIDMax one of those that only some kernels have: Linux 6.14 and newer.
+	Set    map[string]string `json:"set,omitempty"`
+	PIDMax int               `json:"pid_max,omitempty"`
+	// Loopback brings lo up.
+	Loopback bool `json:"loopback,omitempty"`
 	// Leave ends the process once its children are ready: its namespaces go on
 	// without a task.
 	Leave    bool   `json:"leave,omitempty"`
@@ -104,7 +113,43 @@ func settle(spec Spec) error {
 			return fmt.Errorf("setdomainname: %w", err)
 		}
 	}
+	if spec.Loopback {
+		if err := loopbackUp(); err != nil {
+			return fmt.Errorf("bring lo up: %w", err)
+		}
+	}
+	return set(spec)
+}
+
+// set writes settings, in the order of their names.
+func set(spec Spec) error {
+	for _, name := range slices.Sorted(maps.Keys(spec.Set)) {
+		if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(spec.Set[name]), 0); err != nil {
+			return err
+		}
+	}
+	if spec.PIDMax != 0 {
+		// On an older kernel it is the host's, and who is root here may not.
+		err := os.WriteFile("/proc/sys/kernel/pid_max", fmt.Append(nil, spec.PIDMax), 0)
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
 	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
 }
 
 func (s Spec) has(kind string) bool {
