@@ -31,6 +31,8 @@ type executor struct {
 	wanted map[*topology.Namespace]bool
 	opens  map[int][]opening
 	fds    map[*topology.Namespace]*agent.Call
+	// sockets are in hidden net namespaces.
+	sockets map[*topology.Namespace]*agent.Call
 	// inner is forked off the plan's innermost agent, to run commands in.
 	inner    *agent.Agent
 	commands bool
@@ -68,13 +70,15 @@ type opening struct {
 
 func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 	e := &executor{
-		plan:   plan,
-		crew:   crew,
-		agents: make([]*agent.Agent, plan.Agents),
-		todo:   map[int]*work{},
-		opens:  map[int][]opening{},
-		wanted: map[*topology.Namespace]bool{},
-		fds:    map[*topology.Namespace]*agent.Call{},
+		plan:    plan,
+		crew:    crew,
+		agents:  make([]*agent.Agent, plan.Agents),
+		todo:    map[int]*work{},
+		opens:   map[int][]opening{},
+		wanted:  map[*topology.Namespace]bool{},
+		fds:     map[*topology.Namespace]*agent.Call{},
+		sockets: map[*topology.Namespace]*agent.Call{},
+
 		left:   map[*topology.Namespace]map[string]bool{},
 		clocks: map[*topology.Namespace]topology.TimeState{},
 
@@ -83,6 +87,9 @@ func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 	e.agents[0] = crew.Root()
 	for _, n := range plan.Keep {
 		e.wanted[n] = true
+	}
+	for _, n := range plan.Sockets {
+		e.sockets[n] = nil
 	}
 	for _, s := range plan.Steps {
 		if s.Op == OpJoin {
@@ -188,7 +195,12 @@ func (e *executor) program(by int) *agent.Program {
 		e.busy = append(e.busy, by)
 	}
 	for _, o := range e.opens[by] {
-		e.open(&w.program, e.agents[by], o)
+		if e.wanted[o.ns] {
+			e.open(&w.program, e.agents[by], o)
+		}
+		if _, hidden := e.sockets[o.ns]; hidden {
+			e.sockets[o.ns] = w.program.Call("socket in "+o.ns.Name(), unix.SYS_SOCKET, agent.Int(unix.AF_UNIX), agent.Int(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), agent.Int(0))
+		}
 	}
 	delete(e.opens, by)
 	return &w.program
@@ -252,7 +264,7 @@ func (e *executor) fork(ctx context.Context, s Step) error {
 	}
 	e.agents[s.New] = e.program(s.By).Fork(e.crew, what, o)
 	for _, n := range s.Creates {
-		if e.wanted[n] {
+		if _, hidden := e.sockets[n]; hidden || e.wanted[n] {
 			e.opens[s.New] = append(e.opens[s.New], opening{n, topology.LinkOf(n.Type)})
 		}
 	}

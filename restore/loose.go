@@ -121,8 +121,12 @@ func (p *planner) finish() {
 		}
 	}
 	for _, n := range nss {
-		if !n.External && !kept[n] && n.State != topology.Hidden && n.State != topology.Unborn {
+		switch {
+		case n.External || kept[n] || n.State == topology.Unborn:
+		case n.State != topology.Hidden:
 			p.plan.Keep = append(p.plan.Keep, n)
+		case n.Type == topology.Net:
+			p.plan.Sockets = append(p.plan.Sockets, n)
 		}
 	}
 }

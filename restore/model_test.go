@@ -466,6 +466,7 @@ func (k *kernel) compare(plan *restore.Plan) {
 			continue
 		}
 		k.rule(kept[n] == (n.State != topology.Hidden), "%s (%s): kept is %t", n.Name(), n.State, kept[n])
+		k.rule(slices.Contains(plan.Sockets, n) == (n.Type == topology.Net && n.State == topology.Hidden), "%s (%s): whether a socket keeps it", n.Name(), n.State)
 		k.compareState(n, s)
 	}
 }

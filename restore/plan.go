@@ -83,6 +83,9 @@ type Plan struct {
 	// Keep are the namespaces in which no holder is, in creation order: the
 	// tree's keeper holds a descriptor of each.
 	Keep []*topology.Namespace
+	// Sockets are the net namespaces that were hidden: a socket in each is all that
+	// the keeper holds of them.
+	Sockets []*topology.Namespace
 	// External has the namespaces of the graph that are not made but found:
 	// each stands for the caller's own of its type.
 	External []*topology.Namespace

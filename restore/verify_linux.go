@@ -123,7 +123,24 @@ func (s *Standing) find() (map[*topology.Namespace]*topology.Namespace, error) {
 			return nil, fmt.Errorf("%s is not there", n.Name())
 		}
 	}
+	for _, n := range s.plan.Sockets {
+		if live[n] = s.withSocket(s.e.sockets[n].Value()); live[n] == nil {
+			return nil, fmt.Errorf("%s is not there", n.Name())
+		}
+	}
 	return live, nil
+}
+
+// withSocket returns the net namespace that the dump saw a socket of the crew in.
+func (s *Standing) withSocket(fd int) *topology.Namespace {
+	for _, l := range s.Live.Namespaces {
+		for _, p := range l.Pins {
+			if p.Kind == topology.PinSocket && p.FD == fd && s.crew.Has(p.PID) {
+				return l
+			}
+		}
+	}
+	return nil
 }
 
 // settle drops from live what the image does not know of n, so that it is not
@@ -168,7 +185,7 @@ func (s *Standing) bind(live map[*topology.Namespace]*topology.Namespace) {
 		switch {
 		case b.PID != 0:
 			b.Path = fmt.Sprintf("/proc/%d/ns/%s", b.PID, n.Type)
-		case live[n] != nil:
+		case s.e.fds[n] != nil && live[n] != nil && n.State != topology.Hidden:
 			b.PID = s.crew.Guardian().PID()
 			b.Path = s.e.procFile(s.e.fds[n].Value())
 		}
