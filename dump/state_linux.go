@@ -1,6 +1,7 @@
 package dump
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/renest/renest/nsfs"
@@ -92,6 +93,16 @@ func (d *dumper) readInside(a *asked) error {
 		d.miss.add("what only an agent reads", err.Error())
 		return nil
 	}
+	wait := d.beside(v, func(v *inside) error { return v.natives(a.users, a.pids) }, len(a.users)+len(a.pids))
+	err = v.read(a)
+	if err = errors.Join(err, wait()); err != nil {
+		return fmt.Errorf("dump: %w", err)
+	}
+	return nil
+}
+
+// read reads all but what natives do.
+func (v *inside) read(a *asked) error {
 	for _, step := range []func() error{
 		func() error { return v.userHoles(a.holes) },
 		func() error { return v.bornOrNot(a.idle) },
@@ -103,13 +114,31 @@ func (d *dumper) readInside(a *asked) error {
 		},
 		func() error { return v.visitAll(a.visits) },
 		v.lostCgroups,
-		func() error { return v.natives(a.users, a.pids) },
 	} {
 		if err := step(); err != nil {
-			return fmt.Errorf("dump: %w", err)
+			return err
 		}
 	}
 	return nil
+}
+
+// besideFrom is how many namespaces are worth another family of agents.
+const besideFrom = 50
+
+// beside has agents of their own do something with many namespaces at the same time,
+// and with few has v do it in the end. Either is awaited by the function that it
+// returns.
+func (d *dumper) beside(v *inside, do func(*inside) error, namespaces int) (wait func() error) {
+	if namespaces < besideFrom {
+		return func() error { return do(v) }
+	}
+	w, err := d.startInside()
+	if err != nil {
+		return func() error { return do(v) }
+	}
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(do(w), w.close()) }()
+	return func() error { return <-done }
 }
 
 // setStates says how alive each namespace is, as far as that is known without

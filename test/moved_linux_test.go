@@ -42,8 +42,8 @@ func TestMoved(t *testing.T) {
 		} else {
 			where = string(k.Suite)
 			job := vm.Job{
-				Files:    append([]vm.File{{Path: "/tmp/nest.img", Data: image, Mode: 0o644}}, tools...),
-				Commands: []vm.Command{shell(moveScript(guestPrograms, lsns, "/tmp/nest.img", "/tmp/next.img", "moved"))},
+				Files:    append([]vm.File{{Path: "/images/nest.img", Data: image, Mode: 0o644}}, tools...),
+				Commands: []vm.Command{shell(moveScript(guestPrograms, lsns, "/images/nest.img", "/tmp/next.img", "moved"))},
 				Collect:  []string{"/tmp/next.img"},
 			}
 			result := runInVM(t, *k, job)
@@ -92,7 +92,9 @@ echo "before $(cut -d' ' -f1 /proc/uptime)"
 echo "after $(cut -d' ' -f1 /proc/uptime)"
 %[1]s/renest diff %[3]s live:%[5]s
 %[1]s/renest dump -t $(sed -n 's/^ *"pid": \([0-9]*\).*/\1/p' %[4]s.json | head -n 1) -o %[4]s
-echo "lsns $(%[2]s -n -r -o NS,TYPE | tr ' \n' ':,')"
+tries=0 # lsns gives up where a namespace vanishes while it looks
+until %[2]s -n -r -o NS,TYPE >%[4]s.lsns || [ $tries = 100 ]; do tries=$((tries + 1)); done
+echo "lsns $(tr ' \n' ':,' <%[4]s.lsns)"
 echo "restored $(tr -d '\n' <%[4]s.json)"
 %[1]s/renest rm %[5]s
 `, programs, lsns, from, to, name)

@@ -14,12 +14,13 @@ func dumpCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "dump",
 		Usage:     "write the topology of a tree of processes, or of the host, into an image",
-		UsageText: "renest dump (-t PID | --all) [-D DIR | -o FILE | -o -] [--source auto|listns|proc]",
+		UsageText: "renest dump (-t PID | --all) [-D DIR | -o FILE | -o -] [--source auto|listns|proc] [--no-settings]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "tree", Aliases: []string{"t"}, Usage: "dump the tree of `PID`, 4711 or 4711:START", Value: new(taskValue)},
 			&cli.BoolFlag{Name: "all", Usage: "dump the whole host"},
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "write " + images.Name + " into `DIR`", Value: ".", TakesFile: true},
 			&cli.PathFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`, - is standard output", TakesFile: true},
+			&cli.BoolFlag{Name: "no-settings", Usage: "leave out sysctls, loopback devices, pid_max and last pids: quicker where there are thousands of namespaces"},
 			&cli.GenericFlag{Name: "source", Usage: "find namespaces by `SOURCE`: auto, listns or proc", Value: new(sourceValue)},
 		},
 		Action: runDump,
@@ -30,7 +31,7 @@ func runDump(c *cli.Context) error {
 	if err := dumpUsage(c); err != nil {
 		return err
 	}
-	options := dump.Options{Source: dump.Source(*c.Generic("source").(*sourceValue))}
+	options := dump.Options{Source: dump.Source(*c.Generic("source").(*sourceValue)), NoSysctls: c.Bool("no-settings")}
 	var g *topology.Graph
 	var err error
 	if c.Bool("all") {
