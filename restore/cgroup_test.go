@@ -34,7 +34,7 @@ func cgroup2(t *testing.T) string {
 func TestCgroupRoot(t *testing.T) {
 	require.Root(t)
 	mount := cgroup2(t)
-	there, err := os.MkdirTemp(mount, "renest-test-")
+	there, err := os.MkdirTemp(mount, "renest-test-") //nolint:usetesting // a cgroup
 	if err != nil {
 		t.Fatal(err)
 	}

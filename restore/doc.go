@@ -12,12 +12,14 @@
 // # What is restored
 //
 // The namespaces, not the tasks: which there are, who owns each, user and pid
-// nesting, id maps, setgroups, creators' uids, host and domain names, time
-// offsets, dead pid namespaces. In each pid namespace that lives stays a
+// nesting, id maps, setgroups, creators' uids, host and domain names, clocks,
+// cgroup roots, sysctls, loopback devices, last pids; dead pid namespaces and
+// hidden net namespaces as such. In each pid namespace that lives stays a
 // holder: its init, which reaps what it inherits, and which is a member of the
 // namespaces that the first process was a member of. What no holder is in, a
 // keeper holds by descriptor. Mount namespaces are copies of the caller's, net
-// namespaces are empty: their contents belong to CRIU and the runtime.
+// namespaces have but their loopback: their contents belong to CRIU and the
+// runtime.
 //
 // # Needs
 //
