@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -135,11 +136,14 @@ func newCRIU(t *testing.T) *criuUser {
 // publicDir makes a folder that any user can look into.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(builds.dir, strings.ReplaceAll(t.Name(), "/", "-"))
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(builds.dir, "criu-") //nolint:usetesting // t.TempDir is below a folder of the user's alone
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
@@ -156,6 +160,9 @@ func (c *criuUser) rootfs(t *testing.T) string {
 			if err := os.MkdirAll(filepath.Join(dir, root, d), 0o755); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if err := os.Chmod(filepath.Join(dir, root, "tmp"), 0o777|os.ModeSticky); err != nil {
+			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, root, "counter"), b, 0o755); err != nil {
 			t.Fatal(err)
@@ -545,6 +552,68 @@ func TestCRIUFailure(t *testing.T) {
 	}
 }
 
+// TestCRIUKilled kills renest while it dumps two layers, at any moment: unless the dump
+// is done, both go on. What is dumped is restored, by a renest that is killed too, until
+// one gets through.
+func TestCRIUKilled(t *testing.T) {
+	c := newCRIU(t)
+	outer := startCounter(t, outermost(serving(c.rootfs(t), serving("/inner", nil))))
+	inner := innerOf(t, outer)
+	dir := t.TempDir()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	before := []status{counting(t, outer), counting(t, inner)}
+	took := time.Second
+	for tries := 0; alive(outer); tries++ {
+		os.RemoveAll(dir)
+		after := time.Duration(random.Int64N(int64(took)))
+		if tries > 8 {
+			after = time.Minute // it is done before
+		}
+		c.killed(t, after, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(outer), "-D", dir)
+		for _, pid := range []int{outer, inner} {
+			waitFor(t, fmt.Sprintf("nobody traces %d", pid), func() bool { return !alive(pid) || !traced(pid) })
+		}
+		if alive(outer) {
+			counting(t, outer)
+			counting(t, inner)
+		}
+	}
+	name := uniqueName("killed-criu")
+	for range 8 {
+		c.killed(t, time.Duration(random.Int64N(int64(took))), "criu", "restore", "--criu", c.path, "-D", dir, "--name", name)
+		if standing(t, name) {
+			renest(t, 0, "rm", name)
+		}
+	}
+	r := c.restore(t, dir, name)
+	for i, pid := range r.pids {
+		if after := counting(t, pid); after.Count <= before[i].Count || after.Remote != before[i].Remote {
+			t.Errorf("layer %d: %+v before, %+v after", i, before[i], after)
+		}
+	}
+}
+
+// killed runs renest and kills it after a while, unless it ends before.
+func (c *criuUser) killed(t *testing.T, after time.Duration, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program(t, "renest"), args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait()
+}
+
+// traced tells whether a process has a tracer.
+func traced(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && !strings.Contains(string(b), "TracerPid:\t0\n")
+}
+
 // renestFails runs renest where it is to fail, and returns what it says.
 func renestFails(t *testing.T, args ...string) string {
 	t.Helper()
@@ -561,12 +630,19 @@ func innerOf(t *testing.T, outer int) (pid int) {
 	waitFor(t, fmt.Sprintf("pid %d has a container", outer), func() bool {
 		for _, pid = range family(outer)[1:] {
 			if n := nspid(t, pid); n[len(n)-1] == "1" && len(n) == len(nspid(t, outer))+1 {
-				return true
+				return !sameRoot(outer, pid) // where it is still to arrive
 			}
 		}
 		return false
 	})
 	return pid
+}
+
+// sameRoot tells whether two processes have one root directory.
+func sameRoot(a, b int) bool {
+	one, err1 := os.Stat(fmt.Sprintf("/proc/%d/root/.", a))
+	two, err2 := os.Stat(fmt.Sprintf("/proc/%d/root/.", b))
+	return err1 != nil || err2 != nil || os.SameFile(one, two)
 }
 
 func parentOf(t *testing.T, pid int) int {

@@ -2,6 +2,7 @@ package criu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +20,6 @@ import (
 // criu/proc_parse.c), of which it gets to see a copy without them, in a mount
 // namespace of its own.
 type disguise struct {
-	dir   string
 	files []disguised
 }
 
@@ -46,7 +46,8 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 	if err != nil {
 		return nil, err
 	}
-	if d.dir, err = os.MkdirTemp("", "renest-children-"); err != nil {
+	dir, err := os.MkdirTemp("", "renest-children-")
+	if err != nil {
 		return nil, err
 	}
 	var p agent.Program
@@ -55,19 +56,21 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 	for i, path := range lists {
 		shown, found, err := without(path, inner)
 		if err != nil {
-			return d, err
+			return d, errors.Join(err, os.RemoveAll(dir))
 		}
 		if !found {
 			continue
 		}
-		copied := filepath.Join(d.dir, strconv.Itoa(i))
+		copied := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.WriteFile(copied, []byte(shown), 0o600); err != nil {
-			return d, err
+			return d, errors.Join(err, os.RemoveAll(dir))
 		}
 		d.files = append(d.files, disguised{path: path, shown: shown, inner: inner})
 		p.Call("mount over "+path, unix.SYS_MOUNT, agent.String(copied), agent.String(path), agent.Int(0), agent.Int(unix.MS_BIND), agent.Int(0))
 	}
-	return d, a.Run(ctx, &p)
+	err = a.Run(ctx, &p)
+	// What is mounted stays without a name.
+	return d, errors.Join(err, os.RemoveAll(dir))
 }
 
 // without reads a list of children and leaves out some, of which found says whether
@@ -103,10 +106,4 @@ func (d *disguise) check() error {
 		}
 	}
 	return nil
-}
-
-func (d *disguise) remove() {
-	if d != nil && d.dir != "" {
-		_ = os.RemoveAll(d.dir)
-	}
 }

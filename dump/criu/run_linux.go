@@ -49,10 +49,14 @@ func (d *dumper) run(ctx context.Context) error {
 	if err == nil {
 		err = d.settle(ctx)
 	}
-	// From here on there is no way back: the first that is told kills its tasks.
-	for i := len(runs) - 1; i >= 0; i-- {
-		runs[i].verdict <- err
-		if rerr := runs[i].end(); rerr != nil && err == nil {
+	// The outermost first: that its CRIU is told is the moment from which on there is
+	// no way back. It kills its init, and the kernel kills all below that.
+	for _, r := range runs {
+		r.verdict <- err
+	}
+	for i, r := range runs {
+		// To the others their tasks vanish, which is no matter.
+		if rerr := r.end(); rerr != nil && err == nil && i == 0 {
 			err = rerr
 		}
 	}
@@ -85,12 +89,8 @@ func (d *dumper) writeConfig() (string, error) {
 	if len(d.o.Config) == 0 {
 		return "", nil
 	}
-	f, err := os.CreateTemp("", "renest-criu-*.conf")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.WriteString(strings.Join(d.o.Config, "\n") + "\n")
-	return f.Name(), errors.Join(err, f.Close())
+	path := filepath.Join(d.o.Dir, "criu.conf")
+	return path, os.WriteFile(path, []byte(strings.Join(d.o.Config, "\n")+"\n"), 0o600)
 }
 
 // layerRun is one CRIU at work.
@@ -215,7 +215,6 @@ func (r *layerRun) dump(ctx context.Context, log string) (err error) {
 	if err := r.prepare(ctx, crew.Root()); err != nil {
 		return err
 	}
-	defer r.hidden.remove()
 	s, err := Start(ctx, crew.Root(), wire, Program{
 		Path: r.d.o.CRIU, Wire: agent.FirstFile, Stdin: agent.FirstFile + 1, Log: agent.FirstFile + 2,
 	})

@@ -29,14 +29,11 @@ func (s stage) work() string   { return filepath.Join(s.dir, "work") }
 func (s stage) root() string   { return filepath.Join(s.dir, "root") }
 func (s stage) config() string { return filepath.Join(s.dir, "criu.conf") }
 
-// remove removes the folder. It is the mount point of a file system that is gone by
-// now, or else a folder with links.
+// remove removes the folder, unless it is the mount point of a file system: that one
+// the crew's guardian removes, whatever comes.
 func (s stage) remove() error {
-	if s.dir == "" {
+	if s.dir == "" || s.mounts {
 		return nil
-	}
-	if s.mounts {
-		return os.Remove(s.dir)
 	}
 	return os.RemoveAll(s.dir)
 }
@@ -63,6 +60,9 @@ func (l *layerRun) enter() error {
 		return err
 	}
 	l.stage.mounts = slices.Contains(l.layer.made, l.layer.in(topology.Mnt))
+	if err := l.crew.Undo(unix.SYS_UNLINKAT, agent.Int(unix.AT_FDCWD), agent.String(l.stage.dir), agent.Int(unix.AT_REMOVEDIR)); err != nil {
+		return err
+	}
 	var p agent.Program
 	p.Call("setgroups", unix.SYS_SETGROUPS, agent.Int(0), agent.Int(0)).MayFail()
 	for _, n := range l.layer.enter {

@@ -221,7 +221,6 @@ func enterRoot(s *Spec) error {
 	}{
 		{s.Root, s.Root, "", unix.MS_BIND},
 		{"proc", filepath.Join(s.Root, "proc"), "proc", 0},
-		{"tmpfs", filepath.Join(s.Root, "tmp"), "tmpfs", 0},
 	} {
 		if err := unix.Mount(m.source, m.target, m.fstype, m.flags, ""); err != nil {
 			return fmt.Errorf("mount %s: %w", m.target, err)
