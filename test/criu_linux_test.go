@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/test/criu"
+	"github.com/renest/renest/test/require"
 )
 
 // level is one process of a counter's specification, see test/counter.
@@ -29,6 +30,7 @@ type level struct {
 	Root     string   `json:"root,omitempty"`
 	Serve    bool     `json:"serve,omitempty"`
 	Foreign  int      `json:"foreign,omitempty"`
+	Scratch  bool     `json:"scratch,omitempty"`
 	Odd      bool     `json:"odd,omitempty"`
 	Deputy   bool     `json:"deputy,omitempty"`
 	Child    *level   `json:"child,omitempty"`
@@ -156,7 +158,7 @@ func (c *criuUser) rootfs(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for _, root := range []string{"", "inner", "inner/inner"} {
-		for _, d := range []string{"proc", "tmp"} {
+		for _, d := range []string{"proc", "tmp", "scratch"} {
 			if err := os.MkdirAll(filepath.Join(dir, root, d), 0o755); err != nil {
 				t.Fatal(err)
 			}
@@ -395,6 +397,12 @@ func TestCRIULayers(t *testing.T) {
 	inner := serving("/inner", nil)
 	t.Run("on the host", func(t *testing.T) { c.testLayers(t, outermost(serving(c.rootfs(t), inner)), 1, 2) })
 	t.Run("in a container", func(t *testing.T) { c.testLayers(t, levels(2, free(serving(c.rootfs(t), inner))), 2, 2) })
+	t.Run("root inside", func(t *testing.T) {
+		require.Command(t, "tar", "tar") // with which CRIU saves a tmpfs
+		outer := outermost(serving(c.rootfs(t), serving("/scratch/root", nil)))
+		outer.Scratch = true
+		c.testLayers(t, outer, 1, 2)
+	})
 	t.Run("three", func(t *testing.T) {
 		c.testLayers(t, outermost(serving(c.rootfs(t), serving("/inner", inner))), 1, 3)
 	})

@@ -110,8 +110,14 @@ func (d *dumper) plan(ctx context.Context) error {
 		if len(d.layers) > 1 {
 			r.Dir = fmt.Sprintf("layer-%d", i)
 		}
-		if r.Root, err = hostRoot(d.proc, l.Root.PID); err != nil {
+		if r.Root, err = findRoot(d.proc, l.Root.PID, os.Getpid()); err != nil {
 			return err
+		}
+		if r.Root == "" && l.Above != nil {
+			r.Root, err = findRoot(d.proc, l.Root.PID, l.Above.Root.PID)
+			if r.Inside = r.Root != ""; err != nil {
+				return err
+			}
 		}
 		for _, n := range l.Outside {
 			r.External = append(r.External, External{Label: fmt.Sprintf("renest-net-%d", n.Ino), Namespace: n.Name()})

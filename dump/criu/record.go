@@ -28,8 +28,10 @@ type LayerRecord struct {
 	Dir string `json:"dir"`
 	// PID is that of the layer's first task in nstree.img.
 	PID int `json:"pid"`
-	// Root is where its root directory was on the host, empty where nowhere.
-	Root string `json:"root,omitempty"`
+	// Root is where its root directory was on the host, empty where nowhere. Inside
+	// says that it is a path in the mount namespace of the layer above.
+	Root   string `json:"root,omitempty"`
+	Inside bool   `json:"inside,omitempty"`
 	// External are the net namespaces that CRIU was told not to dump.
 	External []External `json:"external,omitempty"`
 }
@@ -79,8 +81,10 @@ func (r *Record) validate() error {
 		return fmt.Errorf("%d layers", len(r.Layers))
 	}
 	dirs := map[string]bool{}
-	for _, l := range r.Layers {
+	for i, l := range r.Layers {
 		switch {
+		case i == 0 && l.Inside:
+			return errors.New("the root directory of the outermost layer is said to be in the one above")
 		case l.Dir != filepath.Base(l.Dir) || l.Dir == "" || l.Dir == ".." || l.Dir == "/" || strings.ContainsRune(l.Dir, 0):
 			return fmt.Errorf("layer %q is not a folder beside it", l.Dir)
 		case dirs[l.Dir]:

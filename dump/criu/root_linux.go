@@ -11,20 +11,20 @@ import (
 	"github.com/renest/renest/nsfs"
 )
 
-// hostRoot returns where on this host a process's root directory is found: CRIU's
-// --root for a restore. Empty if the file system that it is on is mounted nowhere in
-// the caller's mount namespace.
-func hostRoot(proc *nsfs.Proc, pid int) (string, error) {
+// findRoot returns where a process's root directory is found, as the process seer sees
+// it: CRIU's --root for a restore. Empty if the file system that it is on is mounted
+// nowhere in that one's mount namespace.
+func findRoot(proc *nsfs.Proc, pid, seer int) (string, error) {
 	t, err := proc.Task(pid)
 	if err != nil {
 		return "", err
 	}
 	defer t.Close()
-	self, err := proc.Self()
+	other, err := proc.Task(seer)
 	if err != nil {
 		return "", err
 	}
-	defer self.Close()
+	defer other.Close()
 	var root nsfs.Mount
 	if err := t.Mounts(func(m nsfs.Mount) {
 		if m.Point == "/" {
@@ -34,7 +34,7 @@ func hostRoot(proc *nsfs.Proc, pid int) (string, error) {
 		return "", err
 	}
 	var paths []string
-	if err := self.Mounts(func(m nsfs.Mount) {
+	if err := other.Mounts(func(m nsfs.Mount) {
 		rel, ok := below(root.Root, m.Root)
 		if ok && m.Dev == root.Dev {
 			paths = append(paths, filepath.Join(m.Point, rel))
@@ -49,7 +49,7 @@ func hostRoot(proc *nsfs.Proc, pid int) (string, error) {
 	for _, path := range paths {
 		var st unix.Stat_t
 		// Something may be mounted over it.
-		if unix.Stat(path, &st) == nil && st.Dev == want.Dev && st.Ino == want.Ino {
+		if unix.Stat(fmt.Sprintf("/proc/%d/root%s", seer, path), &st) == nil && st.Dev == want.Dev && st.Ino == want.Ino {
 			return path, nil
 		}
 	}

@@ -17,6 +17,8 @@ type layer struct {
 	// made are the namespaces that CRIU makes, the root's first; enter are those of
 	// the root that it has to be in beforehand.
 	made, enter []*topology.Namespace
+	// mounts is where the root directory is found, nil for our own mount namespace.
+	mounts *topology.Namespace
 }
 
 func (l *layer) in(t topology.Type) *topology.Namespace {
@@ -84,6 +86,14 @@ func layers(g *topology.Graph, r *dumpcriu.Record) ([]*layer, error) {
 			}
 		}
 		l.divide()
+		if l.record.Inside {
+			l.mounts = list[i-1].in(topology.Mnt) // the layer above, or one beside it
+			for _, up := range list[:i] {
+				if up.in(topology.PID) == l.in(topology.PID).Parent {
+					l.mounts = up.in(topology.Mnt)
+				}
+			}
+		}
 	}
 	return list, nil
 }

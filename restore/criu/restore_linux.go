@@ -156,7 +156,7 @@ func (r *restorer) judge(l *layer) []error {
 	if slices.Contains(l.made, mnt) {
 		if root := l.record.Root; root == "" {
 			errs = append(errs, fmt.Errorf("where the root directory of task %d is, is not known: say so (--root PATH)", l.root.PID))
-		} else if st, err := os.Stat(root); err != nil || !st.IsDir() {
+		} else if st, err := os.Stat(root); l.mounts == nil && (err != nil || !st.IsDir()) {
 			errs = append(errs, fmt.Errorf("the root directory of task %d was %s, which is none here: say where it is (--root PATH)", l.root.PID, root))
 		}
 	} else if !mnt.External || !l.in(topology.User).External {

@@ -137,6 +137,9 @@ func (l *layerRun) wanted() []*topology.Namespace {
 	for n := l.layer.space(); n != nil && !n.External; n = n.Parent {
 		list = append(list, n)
 	}
+	if l.layer.mounts != nil {
+		list = append(list, l.layer.mounts)
+	}
 	return append(list, l.external()...)
 }
 

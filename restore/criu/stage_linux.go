@@ -121,7 +121,16 @@ func (l *layerRun) mount(p *agent.Program) error {
 	tree := func(path string, flags int) *agent.Call {
 		return p.Call("open "+path, unix.SYS_OPEN_TREE, agent.Int(unix.AT_FDCWD), agent.String(path), agent.Int(flags))
 	}
-	root := tree(l.layer.record.Root, clone|unix.AT_RECURSIVE)
+	var root *agent.Call
+	if n := l.layer.mounts; n != nil {
+		own := p.Call("open mount namespace", unix.SYS_OPENAT, agent.Int(l.agent.Dir()), agent.String("ns/mnt"), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
+		p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWNS))
+		root = tree(l.layer.record.Root, clone|unix.AT_RECURSIVE)
+		p.Call("enter mount namespace", unix.SYS_SETNS, own.Ret(), agent.Int(unix.CLONE_NEWNS))
+		p.Call("close", unix.SYS_CLOSE, own.Ret())
+	} else {
+		root = tree(l.layer.record.Root, clone|unix.AT_RECURSIVE)
+	}
 	images := tree(dir, clone)
 	if user := l.layer.in(topology.User); !user.External {
 		// Where the file system has no such mounts, fill copies the images.

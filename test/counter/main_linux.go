@@ -33,6 +33,8 @@ type Spec struct {
 	// Foreign is how many ids a user namespace has that no task is in, and that owns
 	// a net namespace that this process moves to.
 	Foreign int `json:"foreign,omitempty"`
+	// Scratch mounts a file system at /scratch and copies the program to /scratch/root.
+	Scratch bool `json:"scratch,omitempty"`
 	// Odd opens a socket that CRIU cannot dump.
 	Odd bool `json:"odd,omitempty"`
 	// Deputy has a process of its own start the child, and stay its parent.
@@ -270,6 +272,11 @@ func live(s *Spec) error {
 			return fmt.Errorf("socket: %w", err)
 		}
 	}
+	if s.Scratch {
+		if err := scratch(); err != nil {
+			return fmt.Errorf("make a root directory: %w", err)
+		}
+	}
 	if s.Child != nil && s.Deputy {
 		if _, err := start(&Spec{Child: s.Child}, exe); err != nil {
 			return err
@@ -290,6 +297,23 @@ func live(s *Spec) error {
 			_ = unix.Pause()
 		}
 	}
+}
+
+// scratch makes a root directory that is seen in this mount namespace alone.
+func scratch() error {
+	if err := unix.Mount("scratch", "/scratch", "tmpfs", 0, "mode=0755"); err != nil {
+		return err
+	}
+	for _, d := range []string{"root", "root/proc", "root/tmp"} {
+		if err := os.Mkdir("/scratch/"+d, 0o755); err != nil {
+			return err
+		}
+	}
+	b, err := os.ReadFile("/counter")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile("/scratch/root/counter", b, 0o755), os.Chmod("/scratch/root/tmp", 0o777|os.ModeSticky))
 }
 
 func loopbackUp() error {
