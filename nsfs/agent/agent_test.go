@@ -278,8 +278,15 @@ func TestGuardianKilled(t *testing.T) {
 			t.Errorf("agent %d is still there", pid)
 		}
 	}
-	if err := kin.Close(); err != nil && !errors.Is(err, ErrDied) { // it is of the same family
+	fork(t, kin.Root(), 0) // it is of the same family, and another crew
+	if err := family.Kill(); err != nil {
 		t.Error(err)
+	}
+	if family.has(strconv.Itoa(kin.root.pid)) {
+		t.Error("of the family somebody lives")
+	}
+	if err := kin.Close(); !errors.Is(err, ErrDied) {
+		t.Errorf("close: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -254,7 +255,7 @@ func (c *Crew) await() error {
 		return err
 	}
 	if !state.Exited() {
-		return errors.Join(ErrDied, c.executable.family.Kill(), c.empty())
+		return errors.Join(ErrDied, c.executable.family.kill(c.has), c.empty()) // its kin live on
 	}
 	if code := state.ExitCode(); code != 0 { // see the end of code_*.s
 		err = &CallError{What: "map agents' shared memory", Errno: unix.Errno(code)}
@@ -269,7 +270,7 @@ func (c *Crew) await() error {
 func (c *Crew) empty() error {
 	const soon = 10 * time.Second
 	for start := time.Now(); ; time.Sleep(50 * time.Microsecond) {
-		i := slices.IndexFunc(c.agents, func(a *Agent) bool { return a.pid > 0 && c.has(a.pid) })
+		i := slices.IndexFunc(c.agents, func(a *Agent) bool { return a.pid > 0 && c.has(a.pid) && !zombie(a.pid) })
 		if i < 0 {
 			return nil
 		}
@@ -277,6 +278,14 @@ func (c *Crew) empty() error {
 			return fmt.Errorf("pid %d: agent does not end", c.agents[i].pid)
 		}
 	}
+}
+
+// zombie reports whether a process has ended and waits for its parent to ask, which
+// may be an init that never does.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	i := bytes.LastIndexByte(stat, ')')
+	return err == nil && bytes.HasPrefix(stat[i+1:], []byte(" Z"))
 }
 
 // alive reports whether the guardian is there.

@@ -48,10 +48,13 @@ func executableOf(kin *Crew) (x executable, err error) {
 // Kill ends every process of the family, whoever is its parent by now, and sees
 // them gone: what is to be done where maker and guardian were both killed. It takes
 // the rights to look at them and to kill them (ptrace(2), PTRACE_MODE_READ_FSCREDS).
-func (f Family) Kill() error {
+func (f Family) Kill() error { return f.kill(func(int) bool { return true }) }
+
+// kill is Kill of those for whom is is true.
+func (f Family) kill(is func(pid int) bool) error {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		found, err := f.killOnce(deadline)
+		found, err := f.killOnce(deadline, is)
 		if err != nil || found == 0 {
 			return err
 		}
@@ -60,7 +63,7 @@ func (f Family) Kill() error {
 }
 
 // killOnce kills those that it finds in one look at /proc.
-func (f Family) killOnce(deadline time.Time) (found int, err error) {
+func (f Family) killOnce(deadline time.Time, is func(pid int) bool) (found int, err error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return 0, err
@@ -77,7 +80,7 @@ func (f Family) killOnce(deadline time.Time) (found int, err error) {
 	}()
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
-		if err != nil || !f.has(name) {
+		if err != nil || !f.has(name) || !is(pid) {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
