@@ -60,6 +60,7 @@ type executor struct {
 type work struct {
 	program agent.Program
 	end     Op // OpExit or OpHold, where it is the agent's last
+	steps   int
 }
 
 // opening is a descriptor to be opened: ns as the agent's link shows it.
@@ -118,6 +119,11 @@ func (e *executor) prepare(ctx context.Context, t targets, first int) error {
 // run carries out every step, round by round.
 func (e *executor) run(ctx context.Context, progress func(done, total int)) error {
 	done := 0
+	did := func(steps int) {
+		if done += steps; progress != nil && steps > 0 {
+			progress(done, len(e.plan.Steps)+len(e.plan.Pins))
+		}
+	}
 	for _, round := range schedule(e.plan) {
 		// Who waits for an agent notices too, but agents are quick.
 		if ctx.Err() != nil {
@@ -128,6 +134,7 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 			if err := e.step(ctx, e.plan.Steps[i]); err != nil {
 				return err
 			}
+			e.todo[e.plan.Steps[i].By].steps++
 		}
 		// A child that has nothing to do for a while still takes its
 		// descriptors now: others may enter what it is in.
@@ -136,11 +143,8 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 				e.program(by)
 			}
 		}
-		if err := e.flush(ctx); err != nil {
+		if err := e.flush(ctx, did); err != nil {
 			return err
-		}
-		if done += len(round); progress != nil {
-			progress(done, len(e.plan.Steps)+len(e.plan.Pins))
 		}
 	}
 	if e.commands && e.inner == nil {
@@ -212,9 +216,10 @@ func (e *executor) open(p *agent.Program, a *agent.Agent, o opening) {
 		agent.Int(a.Dir()), agent.String("ns/"+o.link.String()), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
 }
 
-// flush has all agents do what they have to in this round, and waits for them.
+// flush has all agents do what they have to in this round, and waits for them; did
+// is told of the steps of each.
 // The error is that of the first that failed, in the order of the plan.
-func (e *executor) flush(ctx context.Context) error {
+func (e *executor) flush(ctx context.Context, did func(steps int)) error {
 	var started []int
 	var first error
 	for _, by := range e.busy {
@@ -226,6 +231,12 @@ func (e *executor) flush(ctx context.Context) error {
 	for _, by := range started {
 		if err := e.agents[by].Wait(ctx); err != nil && first == nil {
 			first = err
+		}
+		if first == nil {
+			did(e.todo[by].steps)
+		}
+		if first == nil && ctx.Err() != nil {
+			first = context.Cause(ctx)
 		}
 	}
 	clear(e.todo)

@@ -253,7 +253,7 @@ func saved(t testing.TB, g *topology.Graph) string {
 	return path
 }
 
-// dieAfter is a helper that restores an image, and is killed after a round of
+// dieAfter is a helper that restores an image, and is killed after some progress of
 // it, or after the last it commits and is killed then.
 func dieAfter(args []string) int {
 	die := func() { _ = unix.Kill(os.Getpid(), unix.SIGKILL) }
@@ -294,12 +294,19 @@ func restoreFile(path string, o restore.Options, then func(*restore.Standing) er
 	return errors.Join(then(s), s.Close())
 }
 
-// TestKilled kills the maker after each round, after the verification, and after
+// TestKilled kills the maker whenever some agent is done with some steps, after the verification, and after
 // the record was made: before that nothing is left of the tree, and from then on
 // it stands.
 func TestKilled(t *testing.T) {
 	g := random(9, topologytest.Options{Namespaces: 15, Tasks: true})
-	rounds := len(restore.Schedule(plan(t, g)))
+	rounds := 0
+	whole, err := restore.Execute(t.Context(), plan(t, g), restore.Options{Progress: func(int, int) { rounds++ }})
+	if err == nil {
+		err = whole.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	image := saved(t, g)
 	for at := 1; at <= rounds+2; at++ {
 		out, err := helper(t, "die after", image, strconv.Itoa(at)).CombinedOutput()
