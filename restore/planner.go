@@ -147,6 +147,10 @@ func (p *planner) refuse() error {
 			errs = append(errs, fmt.Errorf("%s: its owner was out of sight when it was dumped: dump again with the privileges to see it", n.Name()))
 		case n.Type.HasParent() && n.Parent == nil:
 			errs = append(errs, fmt.Errorf("%s: its parent was out of sight when it was dumped: dump again with the privileges to see it", n.Name()))
+		case n.Type == topology.PID && n.Parent.State == topology.Unborn:
+			errs = append(errs, fmt.Errorf("%s: its parent, %s, is said to be unborn, and in such a one nobody can have made it", n.Name(), n.Parent.Name()))
+		case n.Type == topology.PID && !lives(n.Parent) && lives(n):
+			errs = append(errs, fmt.Errorf("%s: its parent, %s, has ended, and so has all that was below that: dump again", n.Name(), n.Parent.Name()))
 		case n.Type == topology.User && n.User == nil:
 			errs = append(errs, fmt.Errorf("%s: its id maps could not be read when it was dumped", n.Name()))
 		case n.Type == topology.User && tooLong(n.User):
