@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/renest/renest/restore"
@@ -135,4 +136,48 @@ func TestClaimNowhere(t *testing.T) {
 	_, err := restore.Execute(t.Context(), plan(t, small()), restore.Options{})
 	wantError(t, err, "make the folder of restored trees", dir)
 	noChildren(t)
+}
+
+// TestTwoAtOnce restores several trees at the same time, two of them by one name: of
+// those one is refused, and the others do not notice.
+func TestTwoAtOnce(t *testing.T) {
+	names := []string{"one", "two", "twice", "twice", ""}
+	standing := make([]*restore.Standing, len(names))
+	errs := make([]error, len(names))
+	var begun sync.WaitGroup
+	for i, name := range names {
+		p := plan(t, small())
+		begun.Go(func() { standing[i], errs[i] = restore.Execute(t.Context(), p, restore.Options{Name: name}) })
+	}
+	begun.Wait()
+	refused := 0
+	for i, s := range standing {
+		if errs[i] != nil && names[i] == "twice" {
+			wantError(t, errs[i], "the name twice is in use")
+			refused++
+			continue
+		}
+		if errs[i] != nil {
+			t.Errorf("%q: %v", names[i], errs[i])
+			continue
+		}
+		tree, err := s.Commit(t.Context())
+		if err == nil {
+			defer func() {
+				if err := restore.Remove(tree.Name); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		if cerr := s.Close(); err != nil || cerr != nil {
+			t.Errorf("%q: %v, %v", names[i], err, cerr)
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d of two by one name were refused", refused)
+	}
+	trees, err := restore.List()
+	if err != nil || len(trees) != len(names)-1 {
+		t.Errorf("%d trees, %v", len(trees), err)
+	}
 }
