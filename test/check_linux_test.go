@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/dump"
+	"github.com/renest/renest/dump/forecast"
+	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/topology"
 )
 
@@ -86,6 +88,14 @@ func outcome(t *testing.T, d criuDir, pid int, predicted checked) (string, strin
 		t.Fatal(err)
 	}
 	d.end(t, restored)
+	// What a hook verifies.
+	want, err := forecast.Restored(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := topology.Isomorphic(want, after, topology.CompareOptions{Tasks: true, IgnoreTime: true}); err != nil {
+		t.Errorf("not what forecast.Restored promises: %v", err)
+	}
 	_, err = topology.Isomorphic(before, after, topology.CompareOptions{Tasks: true, IgnoreTime: true})
 	var differ *topology.Difference
 	switch {
@@ -139,10 +149,20 @@ func TestCheckAgainstCRIU(t *testing.T) {
 		{"stayed in cgroup", "( sid name=root ( ) cgroup ) leave", "cgroup", "loses"},
 		{"children", "sid name=root pid", "children", "loses"},
 		{"thread", "sid name=root thread=uts", "thread", "loses"},
+		{"setgroups", "deny=0:100000:65536 mnt pid net uts ipc ( name=root PIVOT ( ) ) reap leave", "setgroups", "loses"},
+		{"creator", "euid=1000 user=0:100000:65536 mnt pid net uts ipc ( name=root PIVOT ( ) ) reap leave", "creator", "loses"},
 		{"zombie", "sid name=root ( " + user + " ) zombie", "zombie", "loses"},
 		{"depth", user + " mnt pid ( user=0:0:1000 mnt pid net uts ipc reap ( name=root PIVOT ( ) ) )", "depth", "loses"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.rule == "creator" {
+				// CRIU asks for limits of tasks that are not of its own making.
+				ok, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_RESOURCE, 0, 0, 0)
+				if err == nil && ok != 1 {
+					err = errors.New("not in the bounding set")
+				}
+				require.That(t, "CAP_SYS_RESOURCE", err)
+			}
 			root := shapeRoot(t)
 			d := newCRIUDir(t, root)
 			bound := filepath.Join(t.TempDir(), "bound")

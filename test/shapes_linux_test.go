@@ -104,6 +104,7 @@ type criuDir struct {
 	root string // of the tree's mount namespace
 	criu criu.Installation
 	env  []string // beside the test's own
+	args []string // of every run
 }
 
 func newCRIUDir(t *testing.T, root string) criuDir {
@@ -116,7 +117,7 @@ func (d criuDir) run(t *testing.T, action string, args ...string) (string, error
 	t.Helper()
 	args = append([]string{
 		action, "--no-default-config", "-D", d.dir, "-v4", "-o", action + ".log", "--manage-cgroups=ignore",
-	}, args...)
+	}, append(slices.Clone(d.args), args...)...)
 	cmd := exec.CommandContext(t.Context(), d.criu.Path(), args...)
 	cmd.Env = append(os.Environ(), d.env...)
 	_, err := cmd.CombinedOutput()
@@ -144,6 +145,7 @@ func (d criuDir) restore(t *testing.T, args ...string) (int, string, error) {
 	}
 	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
 	file := filepath.Join(d.dir, "pid")
+	_ = os.Remove(file) // CRIU makes a new one
 	log, err := d.run(t, "restore", append([]string{"-d", "--root", d.root, "--pidfile", file}, args...)...)
 	if err != nil {
 		for pid := 1; pid > 0; { // what CRIU has left

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -20,6 +21,9 @@ type streams struct {
 
 // run is renest without the process around it.
 func run(ctx context.Context, args []string, std streams) error {
+	if len(args) == 1 && os.Getenv(hookAction) != "" { // CRIU runs this
+		args = append(args, "hook")
+	}
 	app := newApp(std)
 	err := app.RunContext(ctx, permute(app.Commands, args))
 	var coder cli.ExitCoder
@@ -44,6 +48,7 @@ func newApp(std streams) *cli.App {
 			showCommand(),
 			diffCommand(),
 			checkCommand(),
+			hookCommand(),
 			capsCommand(),
 			whoCommand(),
 			whyCommand(),

@@ -57,6 +57,8 @@ const (
 	Bind        Rule = "bind"         // a bind mount of a namespace
 	Owner       Rule = "owner"        // a namespace returns with another owner
 	Depth       Rule = "depth"        // nested user or pid namespace returns one level deep
+	Creator     Rule = "creator"      // uid of who created the user namespace
+	Setgroups   Rule = "setgroups"    // denied in the user namespace
 	Children    Rule = "children"     // pid_for_children
 	Thread      Rule = "thread"       // namespaces of a thread
 	Zombie      Rule = "zombie"       // user namespace of one

@@ -34,8 +34,29 @@ func (s *subject) edges(n *topology.Namespace) {
 	}
 }
 
+// userState is what CRIU does not save of a user namespace (images/userns.proto).
+// It restores as root, and writes maps as root does.
+func (s *subject) userState() {
+	user := s.in(topology.User)
+	if !s.left(topology.User) || user == nil || user.User == nil {
+		return
+	}
+	f := Finding{Verdict: Loses, Type: topology.User, Tasks: []*topology.Task{s.root}, Namespaces: []*topology.Namespace{user}}
+	if uid := user.User.OwnerUID; uid != 0 && user.Parent == s.own[topology.User] {
+		f.Rule, f.Loss = Creator, fmt.Sprintf("a user namespace created by uid %d returns created by CRIU's: that uid has no power over it", uid)
+		f.Remedy = "renest criu dump and renest criu restore bring it back with its creator"
+		s.report(f)
+	}
+	if user.User.Setgroups == "deny" {
+		f.Rule, f.Loss = Setgroups, "a user namespace that denies setgroups(2) returns allowing it"
+		f.Remedy = "renest criu dump and renest criu restore bring it back denied"
+		s.report(f)
+	}
+}
+
 // silent is what CRIU does not look at.
 func (s *subject) silent() {
+	s.userState()
 	for _, t := range s.tasks {
 		of, in := t.Namespaces[topology.PIDForChildren], t.Namespaces[topology.InPID]
 		if of != nil && of != in {

@@ -5,6 +5,8 @@
  *   net mnt uts ipc cgroup     unshare(2); mnt makes its mounts private
  *   pid time                   the same, which is for the children
  *   user=INSIDE:OUTSIDE:COUNT  a new user namespace, and be its root if it has one
+ *   deny=INSIDE:OUTSIDE:COUNT  the same, where setgroups(2) is denied
+ *   euid=UID                   be that user, with all capabilities
  *   (  ...  )                  a child, which carries out what is inside
  *   join=TYPE                  enter that namespace of the last child
  *   own=TYPE                   keep a descriptor of one's own namespace
@@ -28,6 +30,7 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -72,7 +75,7 @@ static void write_file(const char *path, const char *text)
 }
 
 /* Maps are written from the parent user namespace, by a child that stays there. */
-static void unshare_user(const char *map)
+static void unshare_user(const char *map, int deny)
 {
 	unsigned inside, outside, count;
 	int go[2], status;
@@ -93,6 +96,9 @@ static void unshare_user(const char *map)
 		snprintf(text, sizeof(text), "%u %u %u\n", inside, outside, count);
 		snprintf(path, sizeof(path), "/proc/%s/uid_map", self);
 		write_file(path, text);
+		snprintf(path, sizeof(path), "/proc/%s/setgroups", self);
+		if (deny)
+			write_file(path, "deny");
 		snprintf(path, sizeof(path), "/proc/%s/gid_map", self);
 		write_file(path, text);
 		_exit(0);
@@ -118,6 +124,22 @@ static void *live_apart(void *unused)
 	for (;;)
 		pause();
 	return unused;
+}
+
+/* The kernel takes capabilities away from whoever stops being root. */
+static void be(uid_t uid)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	prctl(PR_SET_KEEPCAPS, 1);
+	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid) || syscall(SYS_capget, &head, data))
+		err(1, "euid=%u", uid);
+	data[0].effective = data[0].permitted;
+	data[1].effective = data[1].permitted;
+	if (syscall(SYS_capset, &head, data))
+		err(1, "euid=%u: capabilities", uid);
+	prctl(PR_SET_DUMPABLE, 1);
 }
 
 static int open_ns(pid_t pid, const char *type)
@@ -253,8 +275,10 @@ static void one(char *token)
 		_exit(0);
 	} else if (!arg) {
 		errx(2, "what is %s?", token);
-	} else if (!strcmp(token, "user")) {
-		unshare_user(arg);
+	} else if (!strcmp(token, "user") || !strcmp(token, "deny")) {
+		unshare_user(arg, !strcmp(token, "deny"));
+	} else if (!strcmp(token, "euid")) {
+		be(atoi(arg));
 	} else if (!strcmp(token, "join")) {
 		fd = open_ns(last, arg);
 		if (setns(fd, 0))

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/renest/renest/dump"
+	dumpcriu "github.com/renest/renest/dump/criu"
+	"github.com/renest/renest/images"
+	"github.com/renest/renest/restore"
+)
+
+// What CRIU tells an action script (criu/action-scripts.c). It gives no arguments.
+const (
+	hookAction = "CRTOOLS_SCRIPT_ACTION"
+	hookDir    = "CRTOOLS_IMAGE_DIR"
+	hookPID    = "CRTOOLS_INIT_PID"
+)
+
+// hookMode is the environment variable that sets the mode, over the configuration.
+const hookMode = "RENEST_HOOK"
+
+func hookCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "hook",
+		Usage:     "be CRIU's action script: veto a dump that cannot be restored, save the topology, verify a restore",
+		UsageText: "renest hook   (from CRIU)\nrenest hook --install [--for runc,crun] [--mode enforce|warn|off]\nrenest hook --remove",
+		Description: "CRIU runs its action script without arguments: renest itself is one, as\n" +
+			"CRTOOLS_SCRIPT_ACTION is set then. What it says goes to CRIU's log, each line\n" +
+			"beginning with \"renest: \". The mode is that of RENEST_HOOK in the environment,\n" +
+			"else of " + hookConfig + " (mode = warn), else enforce.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "install", Usage: "have runtimes run it, through their configuration of CRIU"},
+			&cli.BoolFlag{Name: "remove", Usage: "undo --install"},
+			&cli.StringFlag{Name: "for", Usage: "install for `WHOM`: runc, crun, criu (CRIU itself, whoever starts it)", Value: "runc,crun"},
+			&cli.GenericFlag{Name: "mode", Usage: "set the `MODE`: enforce, warn or off", Value: new(modeValue)},
+			&cli.PathFlag{Name: "etc", Usage: "the folder of configurations is `DIR`", Value: "/etc", TakesFile: true},
+		},
+		Action: runHook,
+	}
+}
+
+func runHook(c *cli.Context) error {
+	if err := noMore(c, 0); err != nil {
+		return err
+	}
+	if err := together(c, "install", "remove"); err != nil {
+		return err
+	}
+	switch {
+	case c.Bool("install"):
+		return installHook(c)
+	case c.Bool("remove"):
+		return removeHook(c)
+	case os.Getenv(hookAction) == "":
+		return usagef("hook: %s is not set: CRIU runs this, see renest hook --help", hookAction)
+	}
+	return act(c)
+}
+
+// act does what CRIU's action asks for. Whatever it says is one line that begins
+// with "renest: ", and its error a mere exit code.
+func act(c *cli.Context) error {
+	say := func(line string) {
+		for part := range strings.SplitSeq(strings.TrimSpace(line), "\n") {
+			fmt.Fprintf(c.App.ErrWriter, "renest: %s\n", printable(part))
+		}
+	}
+	mode := readMode(say)
+	action, dir := os.Getenv(hookAction), os.Getenv(hookDir)
+	if err := actAs(action, dir, mode, say); err != nil {
+		say(action + ": " + err.Error())
+		return exitError{code: 1}
+	}
+	return nil
+}
+
+func actAs(action, dir string, mode dump.Mode, say func(string)) error {
+	if mode == dump.Off {
+		return nil
+	}
+	if dir != "" {
+		if _, err := os.Stat(dir + "/" + dumpcriu.RecordName); err == nil {
+			return nil // renest criu is at it, and looks for itself
+		}
+	}
+	during := &dump.Notify{Dir: dir, Save: images.WriteDir, Mode: mode, Say: say}
+	after := &restore.Notify{Dir: dir, Load: images.ReadFile, Mode: mode, Say: say}
+	var pid int
+	var err error
+	switch action {
+	case "pre-dump", "post-dump", "post-restore":
+		pid, err = strconv.Atoi(os.Getenv(hookPID))
+	}
+	if err == nil && dir == "" {
+		err = errors.New("empty")
+	}
+	if err != nil {
+		return mode.Guard(say, func() error {
+			return fmt.Errorf("%s and %s do not say what it is about: %w", hookPID, hookDir, err)
+		})
+	}
+	during.PID = pid
+	switch action {
+	case "pre-dump":
+		return during.PreDump()
+	case "post-dump":
+		return during.PostDump()
+	case "pre-restore":
+		return after.PreRestore()
+	case "post-restore":
+		return after.PostRestore(int32(pid))
+	case "network-lock", "network-unlock", "setup-namespaces", "post-setup-namespaces",
+		"pre-resume", "post-resume", "orphan-pts-master", "status-ready", "query-ext-files":
+		return nil
+	}
+	say("action " + strconv.Quote(action) + " is unknown to this version, nothing was done")
+	return nil
+}
+
+// hookConfig is where the mode is set for hooks that CRIU starts.
+const hookConfig = "/etc/renest/hook.conf"
+
+// readMode reads the mode. A configuration that cannot be read does not switch the
+// hook off.
+func readMode(say func(string)) dump.Mode {
+	if s := os.Getenv(hookMode); s != "" {
+		mode, err := dump.ParseMode(s)
+		if err != nil {
+			say(fmt.Sprintf("%s: %v; taken for enforce", hookMode, err))
+		}
+		return mode
+	}
+	path := hookConfig
+	if p := os.Getenv("RENEST_HOOK_CONF"); p != "" {
+		path = p
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return dump.Enforce
+	}
+	mode := dump.Enforce
+	if err == nil {
+		mode, err = parseHookConfig(data)
+	}
+	if err != nil {
+		say(fmt.Sprintf("%s: %v; taken for enforce", path, err))
+	}
+	return mode
+}
+
+// parseHookConfig reads a configuration: lines of KEY = VALUE, # begins a comment.
+func parseHookConfig(data []byte) (dump.Mode, error) {
+	mode := dump.Enforce
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		line, _, _ := strings.Cut(lines.Text(), "#")
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok || strings.TrimSpace(key) != "mode" {
+			return dump.Enforce, fmt.Errorf("line %d: %q is not mode = MODE", n, line)
+		}
+		var err error
+		if mode, err = dump.ParseMode(strings.TrimSpace(value)); err != nil {
+			return dump.Enforce, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return mode, lines.Err()
+}
+
+// modeValue is a flag's mode.
+type modeValue dump.Mode
+
+func (v *modeValue) Set(s string) error {
+	mode, err := dump.ParseMode(s)
+	*v = modeValue(mode)
+	return err
+}
+
+func (v *modeValue) String() string {
+	if v == nil {
+		return ""
+	}
+	return dump.Mode(*v).String()
+}

@@ -1,0 +1,98 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/checkpoint-restore/go-criu/v7"
+
+	"github.com/renest/renest/dump/forecast"
+	"github.com/renest/renest/topology"
+)
+
+// ErrVeto is returned, wrapped, by a hook that fails CRIU on purpose.
+var ErrVeto = errors.New("vetoed by renest")
+
+// Notify is what renest does at a dump of CRIU's, by the notifications of go-criu
+// or from an action script. Before the tree is frozen it vetoes a dump that no
+// restore would follow; when CRIU is done, with the tree still frozen, it writes the
+// topology beside CRIU's images, and may veto once more: the tree then runs on.
+//
+// It has to be in the namespaces that CRIU runs in, with the privileges that CRIU
+// has. CRIU has to be told to notify: opts.NotifyScripts.
+type Notify struct {
+	criu.NoNotify
+
+	PID int    // of the tree's root, as in opts.Pid: the protocol does not tell
+	Dir string // of the images
+	// Save writes the topology into the folder, as images.WriteDir does. Required.
+	Save func(dir string, g *topology.Graph) error
+
+	Mode Mode
+	// Say is told what CRIU refuses and loses, and what a mode other than Enforce
+	// lets pass. Optional.
+	Say func(line string)
+	// Dump says how the topology is looked at.
+	Dump Options
+}
+
+var _ criu.Notify = (*Notify)(nil)
+
+// hookTimeout is how long a hook may take: a tree is not to stay frozen for a
+// defect.
+const hookTimeout = 20 * time.Second
+
+// PreDump is called before the tree is looked at or frozen.
+func (n *Notify) PreDump() error {
+	return n.Mode.Guard(n.say, func() error {
+		o := n.Dump
+		o.CopiedBinds = true
+		_, err := n.look("before the dump", o)
+		return err
+	})
+}
+
+// PostDump is called after a dump that succeeded, with the tree frozen.
+func (n *Notify) PostDump() error {
+	return n.Mode.Guard(n.say, func() error {
+		g, err := n.look("with the tree frozen", n.Dump)
+		if err != nil {
+			return err
+		}
+		if err := n.Save(n.Dir, g); err != nil {
+			return fmt.Errorf("write the topology of pid %d beside CRIU's images: %w", n.PID, err)
+		}
+		return nil
+	})
+}
+
+// look reads the topology and judges it.
+func (n *Notify) look(when string, o Options) (*topology.Graph, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+	defer cancel()
+	g, err := Tree(ctx, n.PID, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", when, err)
+	}
+	findings, err := forecast.Of(g)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", when, err)
+	}
+	var fatal error
+	for _, f := range findings {
+		if f.Verdict == forecast.Destroys && fatal == nil {
+			fatal = fmt.Errorf("%s: %s: way out: %s: %w", when, f, f.Remedy, ErrVeto)
+			continue
+		}
+		n.say(f.String() + ": way out: " + f.Remedy)
+	}
+	return g, fatal
+}
+
+func (n *Notify) say(line string) {
+	if n.Say != nil {
+		n.Say(line)
+	}
+}

@@ -1,0 +1,127 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/checkpoint-restore/go-criu/v7"
+
+	"github.com/renest/renest/dump"
+	"github.com/renest/renest/dump/forecast"
+	"github.com/renest/renest/topology"
+)
+
+// Notify is what renest does at a restore of CRIU's, by the notifications of go-criu
+// or from an action script. It reads the topology that lies beside CRIU's images
+// before anything is done, and when all tasks exist and none runs, compares what is
+// there with what CRIU can bring back of it (see forecast.Restored). What differs
+// fails the restore; what CRIU cannot bring back is said.
+//
+// It has to be in the namespaces that CRIU runs in, with the privileges that CRIU
+// has. CRIU has to be told to notify: opts.NotifyScripts.
+type Notify struct {
+	criu.NoNotify
+
+	Dir string // of the images
+	// Load reads the topology from the folder, as images.ReadFile does. Required.
+	// An error that is fs.ErrNotExist says that there is none, which is no fault.
+	Load func(dir string) (*topology.Graph, error)
+
+	Mode dump.Mode
+	// Say is told what was found. Optional.
+	Say func(line string)
+	// Dump says how the result is looked at.
+	Dump dump.Options
+}
+
+var _ criu.Notify = (*Notify)(nil)
+
+// hookTimeout is how long a hook may take.
+const hookTimeout = 20 * time.Second
+
+// PreRestore is called before anything is done: an image that is damaged, or makes
+// no sense, is found now.
+func (n *Notify) PreRestore() error {
+	return n.Mode.Guard(n.say, func() error {
+		g, err := n.load()
+		if err != nil || g == nil {
+			return err
+		}
+		_, err = forecast.Restored(g)
+		return err
+	})
+}
+
+// PostRestore is called when all tasks exist, before they run. The pid is that of
+// the root task.
+func (n *Notify) PostRestore(pid int32) error {
+	return n.Mode.Guard(n.say, func() error {
+		g, err := n.load()
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			n.say("no topology beside CRIU's images, which were dumped without renest: nothing is verified")
+			return nil
+		}
+		return n.verify(g, int(pid))
+	})
+}
+
+// load reads the topology, nil where there is none.
+func (n *Notify) load() (*topology.Graph, error) {
+	g, err := n.Load(n.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the topology beside CRIU's images: %w", err)
+	}
+	return g, nil
+}
+
+func (n *Notify) verify(g *topology.Graph, pid int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+	defer cancel()
+	want, err := forecast.Restored(g)
+	if err != nil {
+		return err
+	}
+	live, err := dump.Tree(ctx, pid, n.Dump)
+	if err != nil {
+		return fmt.Errorf("look at what CRIU has restored: %w", err)
+	}
+	_, err = topology.Isomorphic(want, live, topology.CompareOptions{Tasks: true, IgnoreTime: true})
+	if err != nil {
+		return fmt.Errorf("what CRIU has restored is not what was dumped: %w: %w", err, dump.ErrVeto)
+	}
+	findings, err := forecast.Of(g)
+	if err != nil {
+		return err
+	}
+	for _, f := range findings {
+		n.say(f.String())
+	}
+	n.say(fmt.Sprintf("verified: %d namespaces and %d tasks are as CRIU can restore them", made(live), len(live.Tasks)))
+	return nil
+}
+
+// made counts the namespaces that are not the host's.
+func made(g *topology.Graph) int {
+	count := 0
+	for _, n := range g.Namespaces {
+		if !n.External {
+			count++
+		}
+	}
+	return count
+}
+
+func (n *Notify) say(line string) {
+	if n.Say != nil {
+		n.Say(line)
+	}
+}
