@@ -95,13 +95,13 @@ func (r *restorer) copy(n *topology.Namespace) *topology.Namespace {
 		return &c
 	}
 	user := r.root.Namespaces[topology.InUser]
-	switch {
-	case n.Type == topology.User:
+	switch n.Type {
+	case topology.User:
 		outer := r.own[topology.User]
 		c.User = flat(n, outer)
 		c.Owner = r.copy(outer)
 		c.Parent = c.Owner
-	case n.Type == topology.PID:
+	case topology.PID:
 		c.Owner, c.Parent = r.copy(user), r.copy(r.own[topology.PID])
 	default:
 		c.Owner = r.copy(user)
