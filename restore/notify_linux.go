@@ -94,7 +94,7 @@ func (n *Notify) verify(g *topology.Graph, pid int) error {
 	if err != nil {
 		return fmt.Errorf("look at what CRIU has restored: %w", err)
 	}
-	_, err = topology.Isomorphic(want, live, topology.CompareOptions{Tasks: true, IgnoreTime: true})
+	_, err = topology.Isomorphic(want, live, topology.CompareOptions{Tasks: true, IgnoreTime: true, IgnoreSysctls: true})
 	if err != nil {
 		return fmt.Errorf("what CRIU has restored is not what was dumped: %w: %w", err, dump.ErrVeto)
 	}

@@ -93,10 +93,10 @@ func outcome(t *testing.T, d criuDir, pid int, predicted checked) (string, strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := topology.Isomorphic(want, after, topology.CompareOptions{Tasks: true, IgnoreTime: true}); err != nil {
+	if _, err := topology.Isomorphic(want, after, topology.CompareOptions{Tasks: true, IgnoreTime: true, IgnoreSysctls: true}); err != nil {
 		t.Errorf("not what forecast.Restored promises: %v", err)
 	}
-	_, err = topology.Isomorphic(before, after, topology.CompareOptions{Tasks: true, IgnoreTime: true})
+	_, err = topology.Isomorphic(before, after, topology.CompareOptions{Tasks: true, IgnoreTime: true, IgnoreSysctls: true})
 	var differ *topology.Difference
 	switch {
 	case err == nil:
