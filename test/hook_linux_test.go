@@ -88,6 +88,10 @@ func TestHookSavesAndVerifies(t *testing.T) {
 	if _, err := topology.Isomorphic(before, saved, topology.CompareOptions{Tasks: true}); err != nil {
 		t.Errorf("the image: %v", err)
 	}
+	// One picture of both images, and of CRIU's alone.
+	if out := renest(t, 0, "show", d.dir); !strings.Contains(out, "CRIU's images agree: 5 tasks") {
+		t.Errorf("renest show: %s", out)
+	}
 	pid, log, err := d.restore(t)
 	if err != nil || !strings.Contains(saidBy(log), "verified: ") {
 		t.Fatalf("criu restore: %v\n%s%s", err, saidBy(log), errorsOf(log))
@@ -128,6 +132,9 @@ func TestHookSavesAndVerifies(t *testing.T) {
 	// None: an older dump.
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
+	}
+	if out := renest(t, 0, "show", d.dir); !strings.Contains(out, "CRIU does not save them") {
+		t.Errorf("renest show: %s", out)
 	}
 	d.env = append(d.env, "RENEST_HOOK=enforce")
 	_, log, err = d.restore(t)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -16,7 +18,7 @@ func showCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "show",
 		Usage:     "show what an image holds",
-		UsageText: "renest show IMAGE [--json]   (IMAGE: a file, a directory that holds one, or -)",
+		UsageText: "renest show IMAGE [--json]   (IMAGE: a file, a directory that holds one or CRIU's images, or -)",
 		Flags:     []cli.Flag{jsonFlag(), colorFlag()},
 		Action:    runShow,
 	}
@@ -30,7 +32,15 @@ func runShow(c *cli.Context) error {
 	if len(args) == 0 {
 		return usagef("show: which image? a file, a directory that holds one, or - for standard input")
 	}
+	parts, err := readCRIU(args[0])
+	if err != nil {
+		return err
+	}
 	g, err := readImage(c, args[0])
+	alone := errors.Is(err, fs.ErrNotExist) && parts != nil
+	if alone { // dumped without renest
+		g, err = parts[0].Tree.Graph(), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -40,7 +50,10 @@ func runShow(c *cli.Context) error {
 	if err := topology.WriteTree(c.App.Writer, g, treeOptions(c)); err != nil {
 		return err
 	}
-	return writeSummary(c.App.Writer, g)
+	if err := writeSummary(c.App.Writer, g); err != nil || parts == nil || alone {
+		return err
+	}
+	return writeJoined(c.App.Writer, g, parts)
 }
 
 func jsonFlag() cli.Flag {
@@ -62,8 +75,12 @@ func writeSummary(w io.Writer, g *topology.Graph) error {
 	if h.Root != 0 {
 		of = fmt.Sprintf("the tree of pid %d", h.Root)
 	}
+	created := "at an unknown time"
+	if !h.Created.IsZero() {
+		created = h.Created.Format(time.RFC3339)
+	}
 	fmt.Fprintf(&b, "\n%s on %s, Linux %s, by %s through %s, %s\n",
-		of, orUnknown(h.Hostname), orUnknown(h.Kernel), orUnknown(h.Tool), orUnknown(h.Source), h.Created.Format(time.RFC3339))
+		of, orUnknown(h.Hostname), orUnknown(h.Kernel), orUnknown(h.Tool), orUnknown(h.Source), created)
 	count := map[topology.Type]int{}
 	external := 0
 	for _, n := range g.Namespaces {

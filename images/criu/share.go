@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -128,18 +126,7 @@ func idField(t topology.Type) protowire.Number {
 	}[t]
 }
 
-func readBounded(dir fs.FS, name string) ([]byte, error) {
-	f, err := dir.Open(path.Clean(name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxIDs+1))
-	if err == nil && len(b) > maxIDs {
-		err = fmt.Errorf("%s: longer than %d bytes: %w", name, maxIDs, ErrFormat)
-	}
-	return b, err
-}
+func readBounded(dir fs.FS, name string) ([]byte, error) { return readUpTo(dir, name, maxIDs) }
 
 // onlyEntry returns the message of a file that has one. The inventory has no common
 // magic before its own.
