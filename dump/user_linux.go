@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/topology"
@@ -71,57 +73,98 @@ func extents(m []nsfs.Extent) []topology.Extent {
 	return out
 }
 
-// userHoles reads the maps of user namespaces without a task, each by an agent
-// that enters it: it is then shown them in the parent's numbers.
+// holeBatch is how many user namespaces are entered between two words to an agent.
+// Their maps may be long.
+const holeBatch = 8
+
+// userHoles reads the maps of user namespaces without a task, each by a child of an
+// agent, that enters it: it is then shown them in the parent's numbers.
 func (v *inside) userHoles(nodes []*node) error {
-	for _, n := range nodes {
-		err := v.userHole(n)
-		if err != nil && lost(err) {
+	if len(nodes) == 0 {
+		return nil
+	}
+	a, err := v.fork()
+	if err != nil {
+		return err
+	}
+	for len(nodes) > 0 {
+		n := min(holeBatch, len(nodes))
+		if err := v.holeBatch(a, nodes[:n]); err != nil {
 			return err
+		}
+		nodes = nodes[n:]
+	}
+	if err := a.Exit(v.d.ctx); err != nil {
+		return &lostError{err}
+	}
+	return nil
+}
+
+func (v *inside) holeBatch(a *agent.Agent, nodes []*node) error {
+	got, err := v.open(nodes)
+	if err != nil {
+		return err
+	}
+	var p agent.Program
+	holes := make([]hole, len(nodes))
+	for i, o := range got {
+		if o.err == nil {
+			holes[i].ask(v.crew, &p, o.fd)
+		}
+	}
+	if err := a.Run(v.d.ctx, &p); err != nil {
+		return &lostError{err}
+	}
+	for i, n := range nodes {
+		err := got[i].err
+		if err == nil {
+			n.maps, err = holes[i].take()
 		}
 		v.failed(n, "id maps", err)
 	}
 	return nil
 }
 
-func (v *inside) userHole(n *node) error {
-	a, err := v.fork()
-	if err != nil {
-		return err
-	}
-	if err := v.join(a, n); err != nil {
-		_ = a.Exit(v.d.ctx)
-		return err
-	}
+// hole is the look at a user namespace that no task is in.
+type hole struct {
+	spawned, entered       *agent.Call
+	uid, gid, projid, deny func() ([]byte, error)
+}
+
+func (h *hole) ask(crew *agent.Crew, p *agent.Program, fd int) {
 	const mapPages = 4 // 340 lines of 33 bytes
-	var p agent.Program
-	uid := readFile(&p, "self/uid_map", mapPages)
-	gid := readFile(&p, "self/gid_map", mapPages)
-	projid := readFile(&p, "self/projid_map", mapPages)
-	setgroups := readFile(&p, "self/setgroups", 1)
-	if err := a.Run(v.d.ctx, &p); err != nil {
-		return &lostError{err}
-	}
-	if err := a.Exit(v.d.ctx); err != nil {
-		return &lostError{err}
+	var child agent.Program
+	h.entered = child.Call("setns", unix.SYS_SETNS, agent.Int(fd), agent.Int(unix.CLONE_NEWUSER))
+	h.uid = readFile(&child, "self/uid_map", mapPages)
+	h.gid = readFile(&child, "self/gid_map", mapPages)
+	h.projid = readFile(&child, "self/projid_map", mapPages)
+	h.deny = readFile(&child, "self/setgroups", 1)
+	h.spawned = p.Spawn(crew, "spawn", agent.ForkOptions{}, &child).MayFail()
+	p.Call("close", unix.SYS_CLOSE, agent.Int(fd)).MayFail()
+}
+
+func (h *hole) take() (*userMaps, error) {
+	for _, c := range []*agent.Call{h.spawned, h.entered} {
+		if err := c.Err(); err != nil {
+			return nil, err
+		}
 	}
 	m := &userMaps{}
-	if m.uid, err = parseMap(uid); err != nil {
-		return err
+	var err error
+	for _, part := range []struct {
+		to   *[]topology.Extent
+		read func() ([]byte, error)
+	}{{&m.uid, h.uid}, {&m.gid, h.gid}, {&m.projid, h.projid}} {
+		if *part.to, err = parseMap(part.read); err != nil {
+			return nil, err
+		}
 	}
-	if m.gid, err = parseMap(gid); err != nil {
-		return err
-	}
-	if m.projid, err = parseMap(projid); err != nil {
-		return err
-	}
-	b, err := setgroups()
+	b, err := h.deny()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.setgroups = string(bytes.TrimSpace(b))
-	n.maps = m
-	return nil
+	return m, nil
 }
 
 func parseMap(read func() ([]byte, error)) ([]topology.Extent, error) {
