@@ -325,15 +325,20 @@ func (v *inside) failed(n *node, what string, err error) {
 }
 
 // readFile adds the calls that read a small file of procfs, and returns what
-// gives its content afterwards. A file of procfs comes a page at a time.
+// gives its content afterwards, or errLong. A file of procfs comes a page at a time;
+// no pages are an eighth of one.
 func readFile(p *agent.Program, name string, pages int) func() ([]byte, error) {
-	const page = 4096
 	fd := p.Call("open "+name, unix.SYS_OPENAT, agent.Int(agent.ProcFD), agent.String(name), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC)).MayFail()
+	const page = 4096
+	size := page
+	if pages == 0 {
+		pages, size = 1, page/8
+	}
 	reads := make([]*agent.Call, pages)
 	bufs := make([]*agent.Buffer, pages)
 	for i := range reads {
-		bufs[i] = agent.NewBuffer(page)
-		reads[i] = p.Call("read "+name, unix.SYS_READ, fd.Ret(), agent.Out(bufs[i]), agent.Int(page)).MayFail()
+		bufs[i] = agent.NewBuffer(size)
+		reads[i] = p.Call("read "+name, unix.SYS_READ, fd.Ret(), agent.Out(bufs[i]), agent.Int(size)).MayFail()
 	}
 	p.Call("close", unix.SYS_CLOSE, fd.Ret()).MayFail()
 	return func() ([]byte, error) {
@@ -347,9 +352,14 @@ func readFile(p *agent.Program, name string, pages int) func() ([]byte, error) {
 			}
 			b = append(b, bufs[i].Bytes(r.Value())...)
 		}
+		if len(b) == size*pages {
+			return nil, errLong
+		}
 		return b, nil
 	}
 }
+
+var errLong = errors.New("longer than was read")
 
 // close ends all agents.
 func (v *inside) close() error { return v.crew.Close() }

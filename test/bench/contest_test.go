@@ -90,6 +90,9 @@ func timed(name string, args ...string) func() (time.Duration, error) {
 // compile compiles a C program of testdata and returns its path.
 func compile(tb testing.TB, name string) string {
 	tb.Helper()
+	if program := prebuilt(name); program != "" {
+		return program
+	}
 	require.Command(tb, "gcc", "gcc")
 	program := filepath.Join(tb.TempDir(), name)
 	out, err := exec.Command("gcc", "-O2", "-Wall", "-static", "-o", program, "testdata/"+name+".c").CombinedOutput()
@@ -102,6 +105,9 @@ func compile(tb testing.TB, name string) string {
 // build builds renest and returns its path.
 func build(tb testing.TB) string {
 	tb.Helper()
+	if program := prebuilt("renest"); program != "" {
+		return program
+	}
 	program := filepath.Join(tb.TempDir(), "renest")
 	cmd := exec.Command("go", "build", "-o", program, "github.com/renest/renest/cmd/renest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
