@@ -51,7 +51,8 @@ type executor struct {
 	cgroups     []string
 	// groups: where agents take ids they can let go of the caller's groups, which
 	// before that they could not.
-	groups bool
+	groups  bool
+	numbers numbering
 	// ended are agents that were told to exit.
 	ended []int
 }
@@ -157,6 +158,10 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 // namespaces with them whose init they were.
 func (e *executor) awaitEnded(ctx context.Context) error {
 	for _, by := range e.ended {
+		// One that came later may have its number.
+		if slices.ContainsFunc(e.agents, func(a *agent.Agent) bool { return a != e.agents[by] && a.PID() == e.agents[by].PID() }) {
+			continue
+		}
 		if err := e.agents[by].Gone(ctx); err != nil {
 			return err
 		}
@@ -273,7 +278,13 @@ func (e *executor) fork(ctx context.Context, s Step) error {
 			return err
 		}
 	}
-	e.agents[s.New] = e.program(s.By).Fork(e.crew, what, o)
+	if len(s.PIDs) > 0 {
+		if err := e.forkNumbered(ctx, s, what, o); err != nil {
+			return err
+		}
+	} else {
+		e.agents[s.New] = e.program(s.By).Fork(e.crew, what, o)
+	}
 	for _, n := range s.Creates {
 		if _, hidden := e.sockets[n]; hidden || e.wanted[n] {
 			e.opens[s.New] = append(e.opens[s.New], opening{n, topology.LinkOf(n.Type)})

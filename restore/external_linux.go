@@ -19,6 +19,7 @@ import (
 // An error is trouble with the host as a whole.
 func (h *Host) Resolve(ctx context.Context, plan *Plan) error {
 	h.lookPins(plan)
+	h.lookPIDs(plan)
 	if len(plan.Bound) == 0 {
 		return nil
 	}

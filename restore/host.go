@@ -25,6 +25,12 @@ type Host struct {
 	Max map[topology.Type]int
 	// Files is the hard limit of open descriptors (RLIMIT_NOFILE).
 	Files uint64
+	// UsedPIDs says of the pids that a plan wants and that are in use, by what;
+	// PIDMax is kernel.pid_max; LastPIDFault why this kernel lets none be chosen. See
+	// [Host.Resolve].
+	UsedPIDs     map[int]string
+	PIDMax       int
+	LastPIDFault error
 	// PinFaults says by path why bind mounts of [Plan.Pins] cannot be made, see
 	// [Host.Resolve].
 	PinFaults map[string]error

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/renest/renest/topology"
@@ -59,6 +60,11 @@ type Step struct {
 	NS       *topology.Namespace   // what the step is about
 	Creates  []*topology.Namespace // OpFork, OpUnshare: at most one of a type
 	UID, GID uint32                // OpIDs
+	// PIDs: OpFork: the pids of New, the innermost first, where it is to have
+	// certain ones. The last of them By cannot choose, one for each of Writers:
+	// these have it be the next in their pid namespaces.
+	PIDs    []int
+	Writers []int
 	// OpMap: a map has to be written by newuidmap(1) or newgidmap(1), as By has
 	// no right to.
 	UIDHelper, GIDHelper bool
@@ -92,6 +98,8 @@ type Plan struct {
 	// Bound says of those in whose place another than the caller's own is to
 	// be entered which one, as [dump.ParseReference] reads it.
 	Bound map[*topology.Namespace]string
+	// PIDs says which pids the holders get.
+	PIDs PIDMode
 	// Pins are the bind mounts to be made of its namespaces.
 	Pins []PlannedPin
 	// Clock says what becomes of clocks.
@@ -125,7 +133,7 @@ func (s Step) String() string {
 		if len(s.Creates) == 0 {
 			return fmt.Sprintf("%s forks agent %d%s", who, s.New, s.cgroup())
 		}
-		return fmt.Sprintf("%s forks agent %d%s into new %s", who, s.New, s.cgroup(), names(s.Creates))
+		return fmt.Sprintf("%s forks agent %d%s%s into new %s", who, s.New, pidText(s.PIDs), s.cgroup(), names(s.Creates))
 	case OpUnshare:
 		return fmt.Sprintf("%s unshares into new %s", who, names(s.Creates))
 	case OpMap:
@@ -210,4 +218,17 @@ func (s Step) helpText() string {
 		return " through newgidmap"
 	}
 	return ""
+}
+
+// pidText says which pids a child is to have, the outermost first as in NSpid of
+// /proc/PID/status.
+func pidText(pids []int) string {
+	if len(pids) == 0 {
+		return ""
+	}
+	s := ", pid"
+	for _, pid := range slices.Backward(pids) {
+		s += fmt.Sprintf(" %d", pid)
+	}
+	return s + ","
 }

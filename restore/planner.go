@@ -22,6 +22,8 @@ type PlanOptions struct {
 	// IDs is where the ids lie that the outermost user namespaces map, nil for
 	// those of the image. See [IDRange].
 	IDs *IDRange
+	// PIDs says which pids the holders get.
+	PIDs PIDMode
 	// Pins says which namespaces are bind-mounted.
 	Pins PinOptions
 	// Clock says what becomes of the clocks of time namespaces.
@@ -54,6 +56,9 @@ func NewPlan(g *topology.Graph, o PlanOptions) (*Plan, error) {
 	}
 	p.createLoose(p.rest())
 	p.finish()
+	if err := joinBounded(p.faults); err != nil {
+		return nil, err
+	}
 	if err := p.planPins(); err != nil {
 		return nil, err
 	}
@@ -90,6 +95,10 @@ type planner struct {
 	temp  []*actor
 	// unborn has the agents that keep an unborn pid namespace.
 	unborn []*actor
+	// takenPIDs are the pids that holders get, by pid namespace; faults why some
+	// cannot.
+	takenPIDs map[*topology.Namespace]map[int]*topology.Namespace
+	faults    []error
 	// namedUTS has the UTS namespaces that a step names.
 	namedUTS map[*topology.Namespace]bool
 }
@@ -97,7 +106,7 @@ type planner struct {
 func newPlanner(g *topology.Graph, bound map[*topology.Namespace]string, o PlanOptions) *planner {
 	p := &planner{
 		o:        o,
-		plan:     &Plan{Graph: g, Clock: o.Clock, Agents: 1, Bound: bound},
+		plan:     &Plan{Graph: g, Clock: o.Clock, PIDs: o.PIDs, Agents: 1, Bound: bound},
 		made:     map[*topology.Namespace]bool{},
 		underway: map[*topology.Namespace]bool{},
 		at:       map[[2]*topology.Namespace]*actor{},
@@ -106,6 +115,8 @@ func newPlanner(g *topology.Graph, bound map[*topology.Namespace]string, o PlanO
 		tasks:    map[*topology.Namespace]*topology.Task{},
 		pids:     map[*topology.Namespace][]*topology.Namespace{},
 		namedUTS: map[*topology.Namespace]bool{},
+
+		takenPIDs: map[*topology.Namespace]map[int]*topology.Namespace{},
 	}
 	for _, n := range g.Namespaces {
 		if n.External {
@@ -202,7 +213,11 @@ func (p *planner) fork(by *actor, why string, creates ...*topology.Namespace) *a
 			p.inits[n] = &a
 		}
 	}
-	p.step(Step{Op: OpFork, By: by.number, New: a.number, Creates: creates, Why: why})
+	s := Step{Op: OpFork, By: by.number, New: a.number, Creates: creates, Why: why}
+	if n := s.born(); n != nil {
+		p.number(&s, by, n)
+	}
+	p.step(s)
 	return &a
 }
 

@@ -19,6 +19,7 @@ func Preflight(plan *Plan, host *Host) error {
 	}
 	errs = append(errs, host.bindings(plan)...)
 	errs = append(errs, host.pins(plan)...)
+	errs = append(errs, host.pids(plan)...)
 	for _, t := range topology.Types {
 		if count[t] == 0 {
 			continue

@@ -59,6 +59,12 @@ func (s *scheduler) place(st *Step) int {
 	r := max(a.born, a.change, s.mapped[a.user])
 	switch st.Op {
 	case OpFork:
+		for _, w := range st.Writers { // before they change or end
+			r = max(r, s.agents[w].born)
+		}
+		for _, w := range st.Writers {
+			s.agents[w].act = max(s.agents[w].act, r)
+		}
 		s.made = max(s.made, r)
 		s.fork(st, r)
 	case OpMap:

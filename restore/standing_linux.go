@@ -142,11 +142,16 @@ func (s *Standing) make(ctx context.Context) error {
 		return err
 	}
 	defer s.targets.close()
+	numbers, err := numberFrom(s.plan)
+	if err != nil {
+		return err
+	}
 	s.crew, err = agent.Start(ctx, agent.Options{Proc: procDir, Name: label, Files: slices.Concat(s.o.Stdio, s.targets.files), Before: s.announce})
 	if err != nil {
 		return err
 	}
 	s.e = newExecutor(s.plan, s.crew)
+	s.e.numbers = numbers
 	s.e.commands = len(s.o.Stdio) == 3
 	s.e.makeCgroups = s.o.MakeCgroups
 	if err := s.e.prepare(ctx, s.targets, agent.FirstFile+len(s.o.Stdio)); err != nil {

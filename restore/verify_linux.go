@@ -32,6 +32,9 @@ func (s *Standing) verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at what was made: %w", s.partly(err))
 	}
+	if err := s.checkPIDs(s.Live); err != nil {
+		return fmt.Errorf("look at what was made: %w", err)
+	}
 	if err := s.setExternal(s.Live); err != nil {
 		return fmt.Errorf("look at what was made: %w", err)
 	}

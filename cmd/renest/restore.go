@@ -36,6 +36,7 @@ func restoreCommand() *cli.Command {
 			externalFlag(),
 			&cli.StringFlag{Name: "id-range", Usage: "map ids of the range `FIRST:COUNT` in place of the image's"},
 			pinFlags()[0], pinFlags()[1],
+			&cli.StringFlag{Name: "pids", Usage: "`WHICH` pids the first processes get: free, any; inner, those they had in the tree; exact, on this host too"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
 			jsonFlag(),

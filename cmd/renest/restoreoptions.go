@@ -54,6 +54,15 @@ func planOptions(c *cli.Context, host *restore.Host) (restore.PlanOptions, error
 		}
 		o.IDs = &r
 	}
+	switch mode := c.String("pids"); mode {
+	case "", "free":
+	case "inner":
+		o.PIDs = restore.InnerPIDs
+	case "exact":
+		o.PIDs = restore.ExactPIDs
+	default:
+		return o, usagef("restore: --pids %q: want free, inner or exact", mode)
+	}
 	o.Pins, err = pinOptions(c)
 	return o, err
 }

@@ -93,6 +93,7 @@ func TestUsage(t *testing.T) {
 		"restore, external 3":  {"restore -d --external bus:[1]=/x nstree.img", "bus"},
 		"restore, external 4":  {"restore -d --external net:[1]=/x --external net:[1]=/y nstree.img", "given twice"},
 		"restore, ids":         {"restore -d --id-range 5 nstree.img", "FIRST:COUNT"},
+		"restore, pids":        {"restore -d --pids some nstree.img", "free, inner or exact"},
 		"restore, pins":        {"restore -d --pins some nstree.img", "image, all or original"},
 		"restore, pins 2":      {"restore -d --pins all nstree.img", "to which folder"},
 		"restore, pins 3":      {"restore -d --pins original --pin /x nstree.img", "in place of --pin"},
