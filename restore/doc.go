@@ -21,8 +21,17 @@
 // namespaces have but their loopback: their contents belong to CRIU and the
 // runtime.
 //
+// # What may differ
+//
+// [PlanOptions] say what is meant to be otherwise than in the image: namespaces for
+// which others stand that are there (External), the ids that the outermost user
+// namespaces map (IDs), the pids of the holders (PIDs), bind mounts (Pins). The
+// plan's graph is what is then to be made, and what the result is compared with;
+// [Host.Resolve] looks up what the options name on this host, for Preflight.
+//
 // # Needs
 //
-// Linux 5.9, procfs at /proc. As root everything; as an ordinary user trees
-// under one user namespace that maps the user's own id.
+// Linux 5.9, procfs at /proc. As root everything; as an ordinary user trees in user
+// namespaces that map the user's own id, and those that subuid(5) and subgid(5)
+// lend to it, by newuidmap(1) and newgidmap(1).
 package restore
