@@ -59,6 +59,7 @@ func newApp(std streams) *cli.App {
 			criuCommand(),
 			demoCommand(),
 			completionCommand(),
+			schemaCommand(),
 			manCommand(),
 		},
 		Action:               noCommand,

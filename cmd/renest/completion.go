@@ -140,6 +140,8 @@ func operandsOf(ctx *cli.Context, command string, n int) []suggestion {
 		return append([]suggestion{{"live", "this host"}}, trees("live:")...)
 	case command == "completion" && n == 0:
 		return words("bash", "zsh", "fish")
+	case command == "schema" && n == 0:
+		return words(outputNames()...)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ var examples = map[string]string{
 	"criu dump":    "renest criu dump -t 4711 -D box.d",
 	"criu restore": "renest criu restore -D box.d",
 	"completion":   "source <(renest completion bash)\nrenest completion fish | source",
+	"schema":       "renest schema diff",
 	"demo":         "renest demo",
 }
 

@@ -44,7 +44,12 @@ func runOutline(c *cli.Context) error {
 	return t.write(c.App.Writer)
 }
 
-func outlineJSON(list []dump.Outlined) any {
+// outlineListJSON is what renest list --outline --json prints.
+type outlineListJSON struct {
+	Namespaces []outlinedJSON `json:"namespaces"`
+}
+
+func outlineJSON(list []dump.Outlined) outlineListJSON {
 	out := make([]outlinedJSON, len(list))
 	for i, n := range list {
 		out[i] = outlinedJSON{ID: n.ID, Type: n.Type.String()}
@@ -52,5 +57,5 @@ func outlineJSON(list []dump.Outlined) any {
 			out[i].Owner = &list[i].Owner
 		}
 	}
-	return map[string]any{"namespaces": out}
+	return outlineListJSON{out}
 }

@@ -28,15 +28,18 @@ type planPinJSON struct {
 	Path      string `json:"path"`
 }
 
+// planJSON is what restore --dry-run --json prints.
+type planJSON struct {
+	Steps []planStepJSON `json:"steps"`
+	Pins  []planPinJSON  `json:"pins"`
+	Notes []string       `json:"notes"`
+}
+
 func showPlan(c *cli.Context, plan *restore.Plan) error {
 	if !c.Bool("json") {
 		return writePlan(c.App.Writer, plan)
 	}
-	out := struct {
-		Steps []planStepJSON `json:"steps"`
-		Pins  []planPinJSON  `json:"pins"`
-		Notes []string       `json:"notes"`
-	}{Steps: []planStepJSON{}, Pins: []planPinJSON{}, Notes: append([]string{}, plan.Notes...)}
+	out := planJSON{Steps: []planStepJSON{}, Pins: []planPinJSON{}, Notes: append([]string{}, plan.Notes...)}
 	takes := plan.Takes()
 	for i, s := range plan.Steps {
 		j := planStepJSON{Op: s.Op.String(), Agent: s.By, New: s.New, Does: s.String(), Why: s.Why}
