@@ -13,7 +13,8 @@
 // it ([Graph.Validate]), in which order it can be made ([Graph.SortCreation]),
 // whether two are the same but for numbers ([Isomorphic]), what an id map says
 // in whose numbers ([Compose], [Relativize]), what a task may do to a namespace
-// ([Authorize]), and how to draw it ([WriteTree]). A graph from elsewhere should
+// ([Authorize]), what makes one of another ([Diff]), and how to draw it ([WriteTree],
+// [WriteDOT], [WriteMermaid], [WriteHTML]). A graph from elsewhere should
 // be validated before anything else is asked.
 //
 // The package is pure. It makes no system call, needs no privilege and builds

@@ -15,10 +15,10 @@ func treeCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "tree",
 		Usage:     "draw who owns or bears whom, on this host or in an image",
-		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent] [--all] [--format text|dot|mermaid]",
+		UsageText: "renest tree [IMAGE | live:PID | live:NAME] [--by owner|parent] [--all] [--format text|dot|mermaid|html]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "by", Usage: "hang each namespace below its `EDGE`: owner or parent", Value: new(byValue)},
-			&cli.GenericFlag{Name: "format", Usage: "draw as `FORMAT`: text, dot (for Graphviz) or mermaid", Value: new(formatValue)},
+			&cli.GenericFlag{Name: "format", Usage: "draw as `FORMAT`: text, dot (for Graphviz), mermaid or html (one page)", Value: new(formatValue)},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "draw each of many that are alike"},
 			&cli.BoolFlag{Name: "ids", Usage: "add the ids of namespaces, as in :42"},
 			colorFlag(),
@@ -44,6 +44,8 @@ func runTree(c *cli.Context) error {
 	switch *c.Generic("format").(*formatValue) {
 	case "dot":
 		err = topology.WriteDOT(c.App.Writer, g, o)
+	case "html":
+		err = topology.WriteHTML(c.App.Writer, g, o)
 	case "mermaid":
 		err = topology.WriteMermaid(c.App.Writer, g, o)
 	default:
@@ -61,11 +63,11 @@ type formatValue string
 
 func (v *formatValue) Set(s string) error {
 	switch s {
-	case "text", "dot", "mermaid":
+	case "text", "dot", "mermaid", "html":
 		*v = formatValue(s)
 		return nil
 	}
-	return errors.New("none of text, dot and mermaid")
+	return errors.New("none of text, dot, mermaid and html")
 }
 
 func (v *formatValue) String() string {
