@@ -57,6 +57,7 @@ func newApp(std streams) *cli.App {
 			enterCommand(),
 			rmCommand(),
 			criuCommand(),
+			watchCommand(),
 			demoCommand(),
 			completionCommand(),
 			schemaCommand(),

@@ -136,7 +136,7 @@ func operandsOf(ctx *cli.Context, command string, n int) []suggestion {
 		return append(trees(""), namespaces(ctx, 0)...)
 	case command == "rm":
 		return trees("")
-	case command == "tree" && n == 0, command == "diff" && n < 2:
+	case (command == "tree" || command == "watch") && n == 0, command == "diff" && n < 2:
 		return append([]suggestion{{"live", "this host"}}, trees("live:")...)
 	case command == "completion" && n == 0:
 		return words("bash", "zsh", "fish")

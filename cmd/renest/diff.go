@@ -159,13 +159,18 @@ func writeChanges(c *cli.Context, changes []topology.Change) error {
 	color := inColor(c)
 	w := bufio.NewWriter(c.App.Writer)
 	for _, ch := range changes {
-		line := printable(ch.String())
-		if color {
-			line = map[string]string{"added": "\x1b[32m", "removed": "\x1b[31m", "changed": "\x1b[33m"}[kindOf(ch)] + line + "\x1b[0m"
-		}
-		fmt.Fprintln(w, line)
+		fmt.Fprintln(w, changeText(ch, color))
 	}
 	return w.Flush()
+}
+
+// changeText returns the line of a change.
+func changeText(c topology.Change, color bool) string {
+	line := printable(c.String())
+	if color {
+		line = map[string]string{"added": "\x1b[32m", "removed": "\x1b[31m", "changed": "\x1b[33m"}[kindOf(c)] + line + "\x1b[0m"
+	}
+	return line
 }
 
 // diffJSON is what diff --json prints.
@@ -193,20 +198,24 @@ type aspectJSON struct {
 func newDiffJSON(changes []topology.Change) diffJSON {
 	out := diffJSON{Isomorphic: len(changes) == 0, Changes: []changeJSON{}}
 	for _, c := range changes {
-		j := changeJSON{Change: kindOf(c), Of: "namespace", Aspects: []aspectJSON{}, Below: []string{}, Tasks: c.Tasks}
-		j.First, j.Second = nameOrNull(c.First), nameOrNull(c.Second)
-		if c.FirstTask != nil || c.SecondTask != nil {
-			j.Of, j.First, j.Second = "task", taskOrNull(c.FirstTask), taskOrNull(c.SecondTask)
-		}
-		for _, a := range c.Aspects {
-			j.Aspects = append(j.Aspects, aspectJSON(a))
-		}
-		for _, n := range c.Below {
-			j.Below = append(j.Below, n.Name())
-		}
-		out.Changes = append(out.Changes, j)
+		out.Changes = append(out.Changes, newChangeJSON(c))
 	}
 	return out
+}
+
+func newChangeJSON(c topology.Change) changeJSON {
+	j := changeJSON{Change: kindOf(c), Of: "namespace", Aspects: []aspectJSON{}, Below: []string{}, Tasks: c.Tasks}
+	j.First, j.Second = nameOrNull(c.First), nameOrNull(c.Second)
+	if c.FirstTask != nil || c.SecondTask != nil {
+		j.Of, j.First, j.Second = "task", taskOrNull(c.FirstTask), taskOrNull(c.SecondTask)
+	}
+	for _, a := range c.Aspects {
+		j.Aspects = append(j.Aspects, aspectJSON(a))
+	}
+	for _, n := range c.Below {
+		j.Below = append(j.Below, n.Name())
+	}
+	return j
 }
 
 // taskOrNull names a task as /proc does.

@@ -21,6 +21,7 @@ var examples = map[string]string{
 	"restore":      "renest restore --dry-run box.img\nrenest restore -d --name box box.img",
 	"ps":           "renest ps",
 	"enter":        "renest enter box -- ip -br link\nrenest enter 4711/net",
+	"watch":        "renest watch\nrenest watch live:4711 --interval 200ms --json",
 	"rm":           "renest rm box",
 	"criu dump":    "renest criu dump -t 4711 -D box.d",
 	"criu restore": "renest criu restore -D box.d",

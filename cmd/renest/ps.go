@@ -44,6 +44,9 @@ func runPS(c *cli.Context) error {
 		list := []psJSON{}
 		for _, t := range trees {
 			alive, all := t.Alive()
+			if t.Holders == nil {
+				t.Holders = []restore.Process{} // a list is never null
+			}
 			list = append(list, psJSON{t, alive == all})
 		}
 		if werr := writeJSON(c.App.Writer, list); werr != nil {

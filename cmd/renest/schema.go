@@ -31,7 +31,8 @@ var outputs = map[string]reflect.Type{
 	"who":     reflect.TypeFor[whoJSON](),
 	"why":     reflect.TypeFor[whyJSON](),
 	"restore": reflect.TypeFor[restoredJSON](),
-	"plan":    reflect.TypeFor[planJSON](), // restore --dry-run
+	"plan":    reflect.TypeFor[planJSON](),  // restore --dry-run
+	"watch":   reflect.TypeFor[eventJSON](), // a line of it
 	"ps":      reflect.TypeFor[[]psJSON](),
 }
 

@@ -106,6 +106,8 @@ func TestUsage(t *testing.T) {
 		"rm nothing":           {"rm", "which tree"},
 		"rm a path":            {"rm ../x", `"../x"`},
 		"demo an argument":     {"demo x", `"x"`},
+		"watch an image":       {"watch nstree.img", "does not change"},
+		"watch all the time":   {"watch --interval 0s", "1ms"},
 		"completion of what":   {"completion tcsh", "tcsh"},
 	}
 	for name, tt := range tests {
