@@ -74,6 +74,9 @@ func runCRIUDump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, note := range result.Notes {
+		warn(c, "%s", note)
+	}
 	for i, l := range result.Layers {
 		if result.Record.Layers[i].Root == "" && !l.In(topology.Mnt).External {
 			warn(c, "the root directory of pid %d is nowhere on this host: give restore one (--root PATH)", l.Root.PID)

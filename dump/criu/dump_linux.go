@@ -34,6 +34,7 @@ type Result struct {
 	Graph  *topology.Graph
 	Layers []*Layer
 	Record *Record
+	Notes  []string // what is not saved
 }
 
 // Dump has CRIU dump a tree, layer by layer, with all of it frozen from the moment on
@@ -53,7 +54,7 @@ func Dump(ctx context.Context, o Options) (*Result, error) {
 	if err := d.run(ctx); err != nil {
 		return nil, fmt.Errorf("dump with CRIU: pid %s: %w", o.Tree, err)
 	}
-	return &Result{Graph: d.graph, Layers: d.layers, Record: d.record}, nil
+	return &Result{Graph: d.graph, Layers: d.layers, Record: d.record, Notes: d.notes}, nil
 }
 
 type dumper struct {
@@ -62,6 +63,7 @@ type dumper struct {
 	graph   *topology.Graph
 	layers  []*Layer
 	record  *Record
+	notes   []string
 	version int
 }
 
@@ -119,6 +121,7 @@ func (d *dumper) plan(ctx context.Context) error {
 				return err
 			}
 		}
+		d.notes = append(d.notes, lostDevices(l)...)
 		for _, n := range l.Outside {
 			r.External = append(r.External, External{Label: fmt.Sprintf("renest-net-%d", n.Ino), Namespace: n.Name()})
 		}
@@ -141,7 +144,7 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 	}
 	layers, err := Split(g, parents)
 	for _, l := range layers {
-		err = errors.Join(err, judgeConnections(l))
+		err = errors.Join(err, judgeConnections(l), judgeDevices(l))
 	}
 	return g, layers, err
 }
@@ -226,17 +229,10 @@ func (d *dumper) request(i int, config string) *rpc.CriuOpts {
 func networkLock(l *Layer) *rpc.CriuNetworkLockMethod {
 	n := l.In(topology.Net)
 	own := !n.External && !l.Joins(n)
-	if devices, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", l.Root.PID)); own && err == nil && onlyLoopback(string(devices)) {
+	if list, err := devices(l.Root.PID); own && err == nil && len(list) == 0 {
 		return rpc.CriuNetworkLockMethod_SKIP.Enum()
 	}
 	return rpc.CriuNetworkLockMethod_NFTABLES.Enum()
-}
-
-// onlyLoopback reports whether /proc/PID/net/dev lists lo alone, under two lines of
-// headings.
-func onlyLoopback(devices string) bool {
-	lines := strings.Split(strings.TrimSpace(devices), "\n")
-	return len(lines) == 3 && strings.HasPrefix(strings.TrimSpace(lines[2]), "lo:")
 }
 
 func (d *dumper) layerDir(i int) string { return filepath.Join(d.o.Dir, d.record.Layers[i].Dir) }
