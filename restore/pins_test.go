@@ -379,12 +379,14 @@ func pinAndDie(args []string) int {
 			return
 		}
 		if args[3] == "both" {
-			// The session's others would not notice.
-			text, _ := os.ReadFile("/proc/thread-self/children")
-			text2, _ := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/children", os.Getpid()))
-			for _, child := range strings.Fields(string(text) + " " + string(text2)) {
-				pid, _ := strconv.Atoi(child)
-				_ = unix.Kill(pid, unix.SIGKILL)
+			// It is the child of the thread that happened to start it.
+			lists, _ := filepath.Glob("/proc/self/task/*/children")
+			for _, list := range lists {
+				text, _ := os.ReadFile(list)
+				for _, child := range strings.Fields(string(text)) {
+					pid, _ := strconv.Atoi(child)
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
 			}
 		}
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
