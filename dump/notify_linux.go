@@ -72,6 +72,7 @@ func (n *Notify) PostDump() error {
 func (n *Notify) look(when string, o Options) (*topology.Graph, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 	defer cancel()
+	o.Offspring = true
 	g, err := Tree(ctx, n.PID, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", when, err)

@@ -61,6 +61,12 @@ type Options struct {
 	// root, by number: then no other process of the host is looked at.
 	Processes []int
 
+	// Offspring takes for a tree its root and the descendants of that, which is
+	// what CRIU dumps: not what has entered a pid namespace of theirs from
+	// outside. No other process of the host is looked at. It needs
+	// CONFIG_PROC_CHILDREN, as CRIU does.
+	Offspring bool
+
 	// Kin is a crew that the agents of the dump are to be of the same family as.
 	// Optional.
 	Kin *agent.Crew

@@ -34,8 +34,11 @@ func (d *dumper) scanTree(r TaskReference) error {
 	if err := d.readInherited(); err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
-	if d.opts.Processes != nil {
+	if d.opts.Processes != nil || d.opts.Offspring {
 		pids := append([]int{root}, d.opts.Processes...)
+		if d.opts.Offspring {
+			pids = d.offspring(pids)
+		}
 		slices.Sort(pids)
 		if err := d.readFresh(slices.Compact(pids)); err != nil {
 			return err

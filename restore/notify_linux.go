@@ -90,7 +90,9 @@ func (n *Notify) verify(g *topology.Graph, pid int) error {
 	if err != nil {
 		return err
 	}
-	live, err := dump.Tree(ctx, pid, n.Dump)
+	o := n.Dump
+	o.Offspring = true
+	live, err := dump.Tree(ctx, pid, o)
 	if err != nil {
 		return fmt.Errorf("look at what CRIU has restored: %w", err)
 	}

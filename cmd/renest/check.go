@@ -35,7 +35,7 @@ func runCheck(c *cli.Context) error {
 	if !c.IsSet("tree") {
 		return checkHost(c)
 	}
-	g, err := dump.TreeOf(c.Context, dump.TaskReference(*c.Generic("tree").(*taskValue)), dump.Options{CopiedBinds: true})
+	g, err := dump.TreeOf(c.Context, dump.TaskReference(*c.Generic("tree").(*taskValue)), dump.Options{CopiedBinds: true, Offspring: true})
 	if err != nil {
 		return err
 	}
