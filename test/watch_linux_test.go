@@ -11,10 +11,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/renest/renest/test/require"
 )
 
 // TestWatch: what appears and vanishes under this process is told, by name.
 func TestWatch(t *testing.T) {
+	asleep := require.Command(t, "sleep", "coreutils")
 	watch := exec.CommandContext(t.Context(), program(t, "renest"), "watch", "--json", "--interval", "100ms", "live:"+strconv.Itoa(os.Getpid()))
 	out, err := watch.StdoutPipe()
 	if err != nil {
@@ -36,7 +39,7 @@ func TestWatch(t *testing.T) {
 			break
 		}
 	}
-	sleep := exec.CommandContext(t.Context(), "sleep", "1000")
+	sleep := exec.CommandContext(t.Context(), asleep, "1000")
 	sleep.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWUTS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
