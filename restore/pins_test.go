@@ -5,22 +5,17 @@ package restore_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/renest/renest/images"
 	"github.com/renest/renest/restore"
 	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/topology"
@@ -355,119 +350,5 @@ func TestPinsGoneAlready(t *testing.T) {
 	want := []string{"/run d---------", "/run/netns d---------", "/run/netns/blue ----------", "/run/netns/uts namespace"}
 	if diff := cmp.Diff(want, listing(t, dir)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
-	}
-}
-
-// pinAndDie is a helper that restores an image with bind mounts below a folder,
-// and is killed when so many steps and mounts are done, with its guardian or
-// without.
-func pinAndDie(args []string) int {
-	g, err := images.ReadFile(args[0])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	p, err := pinPlan(g, restore.PinOptions{Dir: args[1]})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	at, _ := strconv.Atoi(args[2])
-	fmt.Println("ready")
-	_, err = restore.Execute(context.Background(), p, restore.Options{Name: "dies", Progress: func(done, total int) {
-		if done != total-at {
-			return
-		}
-		if args[3] == "both" {
-			// It is the child of the thread that happened to start it.
-			lists, _ := filepath.Glob("/proc/self/task/*/children")
-			for _, list := range lists {
-				text, _ := os.ReadFile(list)
-				for _, child := range strings.Fields(string(text)) {
-					pid, _ := strconv.Atoi(child)
-					_ = unix.Kill(pid, unix.SIGKILL)
-				}
-			}
-		}
-		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-	}})
-	fmt.Fprintln(os.Stderr, err)
-	return 1
-}
-
-// TestPinsKilled kills the maker after each bind mount, and at whatever moment.
-func TestPinsKilled(t *testing.T) {
-	require.Root(t)
-	image, dir := saved(t, pinned()), t.TempDir()
-	for at := range 4 {
-		out, err := helper(t, "pin and die", image, dir, strconv.Itoa(at), "").CombinedOutput()
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGKILL {
-			t.Fatalf("%v: %s", err, out)
-		}
-		noChildren(t)
-		nothingIn(t, dir)
-		noRecords(t)
-	}
-	found := 0
-	for i := range some(10, 40) {
-		cmd := helper(t, "pin and die", image, dir, "-1", "")
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = out.Read(make([]byte, 16))
-		// Every other time as soon as there is a bind mount.
-		wait := time.Duration(i) * time.Millisecond / 2
-		if i%2 == 0 {
-			wait = 10 * time.Second
-		}
-		for deadline := time.Now().Add(wait); time.Now().Before(deadline); {
-			if i%2 == 0 && len(mountsBelow(t, dir)) > 0 {
-				found++
-				break
-			}
-			var info unix.Siginfo
-			if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil || info.Signo != 0 {
-				break // it was too quick
-			}
-		}
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		noChildren(t)
-		nothingIn(t, dir)
-		// Killed before there was a guardian, it leaves its claim.
-		if err := restore.Remove("dies"); err != nil && !errors.Is(err, restore.ErrNotFound) {
-			t.Error(err)
-		}
-		noRecords(t)
-	}
-	t.Logf("killed %d times while there were mounts", found)
-}
-
-// TestPinsSwept kills the maker and its guardian: the next run, or Remove, cleans
-// up what they have left in the file system.
-func TestPinsSwept(t *testing.T) {
-	require.Root(t)
-	image, dir := saved(t, pinned()), t.TempDir()
-	for at := range 3 {
-		_ = helper(t, "pin and die", image, dir, strconv.Itoa(at), "both").Run()
-		if len(mountsBelow(t, dir)) == 0 {
-			t.Fatal("nothing is left that would have to be swept")
-		}
-		if at == 0 {
-			s := execute(t, small(), restore.Options{})
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		} else if err := restore.Remove("dies"); err != nil {
-			t.Errorf("remove: %v", err)
-		}
-		noChildren(t)
-		nothingIn(t, dir)
-		noRecords(t)
 	}
 }
