@@ -31,7 +31,7 @@ func (v *inside) bornOrNot(nodes []*node) error {
 }
 
 func (v *inside) born(n *node) error {
-	a, err := v.enter(n.owner)
+	a, err := v.enter(n.owner, false)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,11 @@ func (d *dumper) startInside() (*inside, error) {
 	if err != nil {
 		return nil, err
 	}
+	if admin {
+		if err := crew.Root().Protect(d.ctx); err != nil {
+			return nil, errors.Join(err, crew.Close())
+		}
+	}
 	return &inside{d: d, crew: crew, admin: admin}, nil
 }
 
@@ -76,7 +81,7 @@ func (d *dumper) startInside() (*inside, error) {
 // the loss of the agents is an error.
 func (v *inside) visitAll(visits []visit) error {
 	for _, group := range v.groups(visits) {
-		a, err := v.enter(group[0].node.owner)
+		a, err := v.enter(group[0].node.owner, false)
 		if err != nil {
 			if lost(err) {
 				return err
@@ -123,8 +128,8 @@ func (v *inside) groups(visits []visit) [][]visit {
 }
 
 // enter makes an agent that may enter what owner owns.
-func (v *inside) enter(owner *node) (*agent.Agent, error) {
-	a, err := v.fork()
+func (v *inside) enter(owner *node, open bool) (*agent.Agent, error) {
+	a, err := v.fork(open)
 	if err != nil || v.admin || owner == nil || owner == v.d.own[nsfs.InUser] {
 		return a, err
 	}
@@ -134,8 +139,13 @@ func (v *inside) enter(owner *node) (*agent.Agent, error) {
 	return a, nil
 }
 
-func (v *inside) fork() (*agent.Agent, error) {
+// fork makes an agent that nobody can trace where it goes. An ordinary user's own
+// look into /proc would be refused too: where it takes that, the agent is open.
+func (v *inside) fork(open bool) (*agent.Agent, error) {
 	a, err := v.crew.Root().Fork(v.d.ctx, "fork agent", agent.ForkOptions{})
+	if err == nil && !open && !v.admin { // root's are all protected
+		err = a.Protect(v.d.ctx)
+	}
 	if err != nil {
 		return nil, &lostError{err}
 	}

@@ -117,7 +117,7 @@ func (v *inside) enterMounts(n *node) (nsfs.Task, error) {
 		*p = puppet{}
 	}
 	if p.Agent == nil {
-		a, err := v.enter(n.owner)
+		a, err := v.enter(n.owner, true)
 		if err != nil {
 			return nsfs.Task{}, err
 		}

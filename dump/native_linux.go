@@ -113,7 +113,7 @@ func (v *inside) top(n *node) *node {
 
 // nativeGroup looks, and returns those of which a number was taken.
 func (v *inside) nativeGroup(top *node, group []*native) (again []*native, err error) {
-	a, err := v.fork()
+	a, err := v.fork(false)
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func (v *inside) userHoles(nodes []*node) error {
 	if len(nodes) == 0 {
 		return nil
 	}
-	a, err := v.fork()
+	a, err := v.fork(false)
 	if err != nil {
 		return err
 	}

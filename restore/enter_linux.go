@@ -105,6 +105,9 @@ func enter(ctx context.Context, in []*nsfs.NS, c Command) (status syscall.WaitSt
 	}
 	defer func() { err = errors.Join(err, crew.Close()) }()
 	a := crew.Root()
+	if err := a.Protect(ctx); err != nil {
+		return 0, nil, err
+	}
 	if refused, err = joinAll(ctx, a, in); err != nil || len(refused) > 0 {
 		return 0, refused, err
 	}

@@ -62,6 +62,8 @@ func (a *Agent) StartCommand(ctx context.Context, c Command) (*Running, error) {
 	// The agent is to be told how the child ends, and the child is not to
 	// inherit that it ignores its own children.
 	dfl := make([]byte, 32) // struct kernel_sigaction, SIG_DFL
+	// Where it is the command need not be its friend.
+	prepare.protect()
 	prepare.Call("rt_sigaction", unix.SYS_RT_SIGACTION, Int(int(unix.SIGCHLD)), Bytes(dfl), Int(0), Int(8))
 	r := &Running{agent: a, status: NewBuffer(8), signals: c.Signals}
 	r.child = prepare.Fork(a.crew, "fork the command", ForkOptions{})
