@@ -19,13 +19,17 @@ type Part struct {
 func Join(g *topology.Graph, parts []Part) []string {
 	var lines []string
 	seen := map[*topology.Task]bool{}
+	above := map[*topology.Namespace]bool{} // where the tree's own ancestors live
 	for _, part := range parts {
 		j := joiner{part: part, ns: map[key]*topology.Namespace{}, ids: map[*topology.Namespace]uint32{}}
 		j.join(g, seen)
 		lines = append(lines, j.lines...)
+		for n := j.outer(); n != nil && !above[n]; n = n.Parent {
+			above[n] = true
+		}
 	}
 	for _, t := range g.Tasks {
-		if t.TID == t.PID && !seen[t] {
+		if t.TID == t.PID && !seen[t] && !above[t.Namespaces[topology.InPID]] {
 			lines = append(lines, fmt.Sprintf("pid %d (%s) is not among CRIU's tasks", t.PID, t.Comm))
 		}
 	}
@@ -39,6 +43,7 @@ type key struct {
 
 type joiner struct {
 	part  Part
+	root  *topology.Task
 	ns    map[key]*topology.Namespace // by CRIU's number
 	ids   map[*topology.Namespace]uint32
 	lines []string
@@ -48,13 +53,23 @@ func (j *joiner) say(format string, args ...any) {
 	j.lines = append(j.lines, fmt.Sprintf(format, args...))
 }
 
+// outer returns the pid namespace above that of the root task, if that is its init;
+// of a part that is a layer in another, that is where the other's tasks live, which
+// were seen.
+func (j *joiner) outer() *topology.Namespace {
+	if j.root == nil || j.root.NSPID[len(j.root.NSPID)-1] != 1 || j.root.Namespaces[topology.InPID] == nil {
+		return nil
+	}
+	return j.root.Namespaces[topology.InPID].Parent
+}
+
 func (j *joiner) join(g *topology.Graph, seen map[*topology.Task]bool) {
-	var root *topology.Task
 	for _, t := range g.Tasks {
 		if t.PID == j.part.PID && t.TID == t.PID {
-			root = t
+			j.root = t
 		}
 	}
+	root := j.root
 	if root == nil {
 		j.say("pid %d, the root of CRIU's tasks, is not in the topology", j.part.PID)
 		return

@@ -135,6 +135,13 @@ func TestJoin(t *testing.T) {
 		{"more tasks", func(g *topology.Graph) {
 			g.Tasks = append(g.Tasks, &topology.Task{PID: 9, TID: 9, NSPID: []int{9}, Comm: "more"})
 		}, []string{"pid 9 (more) is not among CRIU's tasks"}},
+		{"an init above", func(g *topology.Graph) {
+			outer := &topology.Namespace{Type: topology.PID, Ino: 98}
+			g.Tasks[0].Namespaces[topology.InPID].Parent = outer
+			init := &topology.Task{PID: 9, TID: 9, NSPID: []int{9}, Comm: "init"}
+			init.Namespaces[topology.InPID] = outer
+			g.Tasks = append(g.Tasks, init)
+		}, nil},
 		{"not shared", func(g *topology.Graph) {
 			g.Tasks[1].Namespaces[topology.InNet] = &topology.Namespace{Type: topology.Net, Ino: 99}
 		}, []string{"pid 7 is in net:[99], and to CRIU in what is net:[12]"}},
