@@ -132,7 +132,9 @@ func newCRIU(t *testing.T) *criuUser {
 	if out, err := exec.Command("cp", "-r", i.Dir, filepath.Join(dir, "criu")).CombinedOutput(); err != nil {
 		t.Fatalf("copy CRIU: %v\n%s", err, out)
 	}
-	return &criuUser{filepath.Join(dir, "criu", "bin", "criu")}
+	bin := filepath.Join(dir, "criu", "bin")
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH")) // CRIU looks there for ip
+	return &criuUser{filepath.Join(bin, "criu")}
 }
 
 // publicDir makes a folder that any user can look into.

@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/renest/renest/test/debian"
@@ -49,7 +50,7 @@ func fetch(ctx context.Context) (Installation, error) {
 	if err != nil {
 		return Installation{}, err
 	}
-	debs, err := a.DownloadAll(ctx, "criu", "libcriu2", "crun")
+	debs, err := a.DownloadAll(ctx, "criu", "libcriu2", "crun", "iproute2")
 	if err != nil {
 		return Installation{}, err
 	}
@@ -102,7 +103,8 @@ func finish(ctx context.Context, tree string) error {
 	return os.WriteFile(filepath.Join(tree, "version"), append(version, '\n'), 0o644)
 }
 
-func programs() []string { return []string{"criu", "crun"} }
+// programs are CRIU, what it saves addresses and routes with, and who calls it.
+func programs() []string { return []string{"criu", "crun", "ip"} }
 
 // unpack puts a package's shared libraries and programs, and nothing else of it,
 // into the folder lib of tree.
@@ -117,7 +119,7 @@ func unpack(ctx context.Context, deb, tree string) error {
 		program, _ := path.Match("usr/*bin/", dir)
 		switch {
 		case library && strings.Contains(base, ".so"):
-		case program && (base == "criu" || base == "crun"):
+		case program && slices.Contains(programs(), base):
 		default:
 			return nil
 		}

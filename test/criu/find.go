@@ -22,7 +22,7 @@ type Installation struct {
 	Version string // 4.3
 }
 
-// Bin is a folder with the programs criu and crun and nothing else, to be put
+// Bin is a folder with the programs criu, crun and ip and nothing else, to be put
 // first in PATH.
 func (i Installation) Bin() string { return filepath.Join(i.Dir, "bin") }
 
@@ -49,7 +49,13 @@ func Find() (Installation, error) {
 	if err != nil {
 		return Installation{}, fmt.Errorf("find CRIU: %w", err)
 	}
-	return Installation{dir, strings.TrimSpace(string(version))}, nil
+	i := Installation{dir, strings.TrimSpace(string(version))}
+	for _, name := range programs() {
+		if _, err := os.Stat(filepath.Join(i.Bin(), name)); err != nil {
+			return Installation{}, ErrNone // of a time when it had less
+		}
+	}
+	return i, nil
 }
 
 // Require requires a CRIU and the superuser, without whom it does nothing of use.
