@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -77,10 +78,10 @@ func TestCRIUDepth(t *testing.T) {
 		"pid alone":  {2, level{New: []string{"pid", "mnt", "uts", "ipc", "net"}}},
 	}
 	for name, tt := range tests {
+		if long(name, "two", "five") {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
-			if testing.Short() && tt.depth != 2 {
-				t.Logf("%d levels deep", tt.depth)
-			}
 			tt.leaf.Root, tt.leaf.Serve, tt.leaf.Hostname = c.rootfs(t), true, "leaf"
 			if !strings.Contains(strings.Join(tt.leaf.New, " "), "uts") {
 				tt.leaf.Hostname = ""
@@ -150,6 +151,9 @@ func publicDir(t *testing.T) string {
 	}
 	return dir
 }
+
+// long tells whether a case is left out of short runs, where all but some are.
+func long(name string, short ...string) bool { return testing.Short() && !slices.Contains(short, name) }
 
 // rootfs makes the root directory of a service, with one in it for another, and so on.
 func (c *criuUser) rootfs(t *testing.T) string {
@@ -398,6 +402,9 @@ func TestCRIULayers(t *testing.T) {
 	c := newCRIU(t)
 	inner := serving("/inner", nil)
 	t.Run("on the host", func(t *testing.T) { c.testLayers(t, outermost(serving(c.rootfs(t), inner)), 1, 2) })
+	if testing.Short() {
+		return
+	}
 	t.Run("in a container", func(t *testing.T) { c.testLayers(t, levels(2, free(serving(c.rootfs(t), inner))), 2, 2) })
 	t.Run("root inside", func(t *testing.T) {
 		require.Command(t, "tar", "tar") // with which CRIU saves a tmpfs
@@ -490,6 +497,9 @@ func TestCRIUOwnership(t *testing.T) {
 		"two user levels deep": {2, level{New: everything()}},
 	}
 	for name, tt := range tests {
+		if long(name, "of a user namespace") {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			tt.root.Root, tt.root.Child, tt.root.Hostname = c.rootfs(t), child, "root"
 			top := startCounter(t, levels(tt.depth, tt.root))
@@ -543,6 +553,9 @@ func TestCRIUFailure(t *testing.T) {
 		"deputy": {func(outer *level) { outer.Deputy = true }, "and its parent is pid"},
 	}
 	for name, tt := range tests {
+		if long(name, "outer") {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			spec := outermost(serving(c.rootfs(t), serving("/inner", nil)))
 			tt.spoil(&spec)
@@ -567,6 +580,9 @@ func TestCRIUFailure(t *testing.T) {
 // one gets through.
 func TestCRIUKilled(t *testing.T) {
 	c := newCRIU(t)
+	if testing.Short() {
+		return
+	}
 	outer := startCounter(t, outermost(serving(c.rootfs(t), serving("/inner", nil))))
 	inner := innerOf(t, outer)
 	dir := t.TempDir()
