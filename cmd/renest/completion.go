@@ -71,7 +71,7 @@ func suggestions(ctx *cli.Context, c *cli.Command, words []string) []suggestion 
 	last := append([]string{""}, words...)[len(words)]
 	if strings.HasPrefix(last, "-") {
 		if takesValue(c, last) {
-			return valuesOf(ctx, c, strings.TrimLeft(last, "-"))
+			return valuesOf(ctx, strings.TrimLeft(last, "-"))
 		}
 		return flagsOf(c)
 	}
@@ -103,7 +103,7 @@ func flagsOf(c *cli.Command) []suggestion {
 
 // valuesOf suggests values of a flag; none where a file is wanted, which the shell
 // completes itself.
-func valuesOf(ctx *cli.Context, c *cli.Command, flag string) []suggestion {
+func valuesOf(ctx *cli.Context, flag string) []suggestion {
 	switch flag {
 	case "tree", "t":
 		return pids()
