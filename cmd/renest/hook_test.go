@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/renest/renest/dump"
+)
+
+// A configuration that was there is as it was after --install and --remove.
+func TestHookInstall(t *testing.T) {
+	etc := t.TempDir()
+	conf := filepath.Join(etc, "criu/runc.conf")
+	const own = "tcp-established\n# mine\n"
+	if err := os.MkdirAll(filepath.Dir(conf), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		data, _ := os.ReadFile(filepath.Join(etc, name))
+		return string(data)
+	}
+	ours := hookBegin + "\naction-script " + self + "\n" + hookEnd + "\n"
+	for range 2 { // twice is as once
+		if got := renest(t, nil, "hook", "--install", "--etc", etc, "--mode", "warn"); got.Code != 0 {
+			t.Fatal(got)
+		}
+		if got := read("criu/runc.conf"); got != own+ours {
+			t.Errorf("runc.conf: %q", got)
+		}
+		if got := read("criu/crun.conf"); got != ours {
+			t.Errorf("crun.conf: %q", got)
+		}
+	}
+	if mode, err := parseHookConfig([]byte(read("renest/hook.conf"))); err != nil || mode != dump.Warn {
+		t.Errorf("hook.conf: %v, %v", mode, err)
+	}
+	if got := renest(t, nil, "hook", "--remove", "--etc", etc); got.Code != 0 {
+		t.Fatal(got)
+	}
+	if got := read("criu/runc.conf"); got != own {
+		t.Errorf("runc.conf after --remove: %q", got)
+	}
+	for _, name := range []string{"criu/crun.conf", "renest"} {
+		if _, err := os.Stat(filepath.Join(etc, name)); err == nil {
+			t.Errorf("%s is there after --remove", name)
+		}
+	}
+}
+
+func TestParseHookConfig(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want dump.Mode
+		ok   bool
+	}{
+		{"", dump.Enforce, true},
+		{"# all is well\n\n mode = warn # for now\n", dump.Warn, true},
+		{"mode=off", dump.Off, true},
+		{"mode = maybe", dump.Enforce, false},
+		{"mod = warn", dump.Enforce, false},
+		{"warn", dump.Enforce, false},
+	} {
+		got, err := parseHookConfig([]byte(test.text))
+		if got != test.want || (err == nil) != test.ok {
+			t.Errorf("%q: %v, %v", test.text, got, err)
+		}
+	}
+}
