@@ -127,6 +127,7 @@ type criuUser struct{ path string }
 func newCRIU(t *testing.T) *criuUser {
 	t.Helper()
 	i := criu.Require(t)
+	requireNetfilter(t)
 	// It is run by the root of a user namespace, who cannot look into the home of
 	// the host's.
 	dir := publicDir(t)
