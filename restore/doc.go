@@ -7,7 +7,10 @@
 // [Execute] carries it out through agents (package agent), looks at what was
 // made with the dump code, compares, and only then lets it stand: unless it is
 // finished, it is as if it had never started, even where the caller is killed.
-// A finished [Tree] is found again by its name: [List], [Find], [Remove].
+// A restore is recorded before it begins: what one leaves that was killed together
+// with the processes that would undo it, the next one removes, and so does [Remove].
+// Canceling the context of Execute undoes too. A finished [Tree] is found again by its
+// name: [List], [Find], [Remove].
 //
 // # What is restored
 //
