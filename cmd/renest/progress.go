@@ -11,7 +11,7 @@ import (
 // progress returns what shows on a terminal how far a restore has come, for one that
 // takes long enough to be wondered at, and what takes it away again. Elsewhere it
 // shows nothing.
-func progress(c *cli.Context) (show func(done, total int), clear func()) {
+func progress(c *cli.Context) (show func(done, total int), wipe func()) {
 	const patience = 300 * time.Millisecond
 	if _, ok := terminal(c.App.ErrWriter); !ok || os.Getenv("TERM") == "dumb" {
 		return nil, func() {}

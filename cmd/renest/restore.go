@@ -127,10 +127,10 @@ func carryOut(c *cli.Context, plan *restore.Plan, command []string) error {
 			return fmt.Errorf("restore: %w", err)
 		}
 	}
-	show, clear := progress(c)
+	show, wipe := progress(c)
 	o.Progress = show
 	s, err := restore.Execute(c.Context, plan, o)
-	clear()
+	wipe()
 	if err != nil {
 		return err
 	}
