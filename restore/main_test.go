@@ -218,7 +218,7 @@ func again(t *testing.T, uid int) {
 		t.Error(err)
 		return
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()), "-test.timeout=100s")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", fmt.Sprintf("-test.short=%t", testing.Short()), "-test.timeout=15m")
 	cmd.Env = append(os.Environ(), helperVariable+"=", halfVariable+"=1", "HOME="+home, "TMPDIR="+home)
 	cmd.Dir = home
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}, Pdeathsig: unix.SIGKILL}
