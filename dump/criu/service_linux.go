@@ -75,7 +75,9 @@ const FirstInherited = 4
 // Start executes CRIU where the agent is. The wire stays the caller's.
 func Start(ctx context.Context, a *agent.Agent, w *Wire, p Program) (*Service, error) {
 	run, err := a.StartCommand(ctx, agent.Command{
-		Path: p.Path, Args: []string{"criu", "swrk", "3"}, Env: os.Environ(),
+		Path: p.Path, Args: []string{"criu", "swrk", "3"},
+		// A hook of renest's that CRIU is configured with has nothing to do here.
+		Env:   append([]string{"RENEST_HOOK=off"}, os.Environ()...),
 		Files: [3]int{p.Stdin, p.Log, p.Log}, More: append([]int{p.Wire}, p.More...),
 		// It sees the wire's end, and then undoes what it has begun. Killed, it
 		// would leave its parasites in the tasks.
