@@ -140,10 +140,12 @@ func (v *inside) enter(owner *node, open bool) (*agent.Agent, error) {
 }
 
 // fork makes an agent that nobody can trace where it goes. An ordinary user's own
-// look into /proc would be refused too: where it takes that, the agent is open.
+// look into /proc would be refused too: where it takes that, the agent is open. So
+// are agents of a restore's family, which enter only what that has made, where
+// nobody else is, and which whoever cleans up after it has to know again.
 func (v *inside) fork(open bool) (*agent.Agent, error) {
 	a, err := v.crew.Root().Fork(v.d.ctx, "fork agent", agent.ForkOptions{})
-	if err == nil && !open && !v.admin { // root's are all protected
+	if err == nil && !open && !v.admin && v.d.opts.Kin == nil { // root's are all protected
 		err = a.Protect(v.d.ctx)
 	}
 	if err != nil {

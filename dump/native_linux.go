@@ -278,6 +278,7 @@ func (x *native) takePID(v *inside) {
 		text, err := f.read.text()
 		if err == nil {
 			*f.to, err = strconv.Atoi(text)
+			*f.to = max(*f.to, 0) // -1 where every pid was chosen, and none was the last
 		}
 		if !errors.Is(err, unix.ENOENT) {
 			v.failed(x.pid, "pid_max and last pid", err)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/test/criu"
+	"github.com/renest/renest/test/require"
 )
 
 // shapeTree is a running tree that program shape has made.
@@ -29,6 +30,7 @@ type shapeTree struct {
 // It ends with the test.
 func startShape(t *testing.T, tokens string) shapeTree {
 	t.Helper()
+	require.Root(t)
 	cmd := exec.Command(shapeProgram(t), strings.Fields(tokens)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,6 +76,7 @@ func startShape(t *testing.T, tokens string) shapeTree {
 // CRIU's --root wants it.
 func shapeRoot(t *testing.T) string {
 	t.Helper()
+	require.Root(t)
 	dir, err := os.MkdirTemp(builds.dir, "root-") //nolint:usetesting // other users have to get there
 	if err != nil {
 		t.Fatal(err)
