@@ -25,6 +25,7 @@ type inside struct {
 	ownProc   procState
 	pidMaxOwn bool                   // a pid namespace has a pid_max of its own
 	used      map[*node]map[int]bool // pid: numbers that natives had better not take
+	last      map[*node]int          // pid: the number that a native took last
 }
 
 // visit is a stay in one namespace.

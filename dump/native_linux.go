@@ -46,7 +46,7 @@ func (v *inside) natives(users, pids []*node) error {
 	groups, tops := v.nativeGroups(users, pids)
 	for _, top := range tops {
 		group := groups[top]
-		for range 4 { // numbers that are taken after all
+		for range 16 { // numbers that are taken after all
 			again, err := v.nativeGroup(top, group)
 			if err != nil {
 				return err
@@ -231,7 +231,6 @@ func (x *native) take(v *inside, got map[*node]opened) (again bool) {
 	}
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		v.taken(x.pid)
 		return true
 	case errors.Is(err, unix.ENOMEM) && x.pid != nil: // its init has died
 		return false
@@ -290,7 +289,7 @@ func (x *native) takePID(v *inside) {
 // caller's own apart.
 func (v *inside) numbers(n *node) []int {
 	if v.used == nil {
-		v.used = map[*node]map[int]bool{}
+		v.used, v.last = map[*node]map[int]bool{}, map[*node]int{}
 		for _, t := range v.d.tasks {
 			n := t.nodes[nsfs.InPID]
 			for i := len(t.nspid) - 1; i >= 0 && n != nil; i-- {
@@ -316,20 +315,20 @@ func (v *inside) use(n *node, tid int) {
 	v.used[n][tid] = true
 }
 
-// free returns a number that no task of n was seen to have.
+// free returns a number that no task of n was seen to have, and another one each
+// time: that of a child which has ended is taken until the kernel has let go of it.
 func (v *inside) free(n *node) int {
-	tid := nativeTID
-	for v.used[n][tid] {
-		tid--
+	for range nativeTID {
+		tid := v.last[n] - 1
+		if tid < 2 {
+			tid = nativeTID
+		}
+		v.last[n] = tid
+		if !v.used[n][tid] {
+			return tid
+		}
 	}
-	return tid
-}
-
-// taken notes that one of the numbers of n, or of those above, is taken.
-func (v *inside) taken(n *node) {
-	for ; n != nil && n != v.d.own[nsfs.InPID]; n = n.parent {
-		v.use(n, v.free(n))
-	}
+	return nativeTID
 }
 
 const pidMaxFile = "sys/kernel/pid_max"

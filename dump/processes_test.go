@@ -16,7 +16,7 @@ import (
 func TestProcesses(t *testing.T) {
 	root := fork(t, nest(t), nsfs.User|nsfs.UTS)
 	named, other := fork(t, root, nsfs.User|nsfs.UTS), fork(t, root, nsfs.User|nsfs.UTS)
-	g, err := Tree(t.Context(), root.PID(), Options{NoState: true, NoBinds: true, Processes: []int{named.PID(), named.PID()}})
+	g, err := Tree(t.Context(), root.PID(), Options{Source: Proc, NoState: true, NoBinds: true, Processes: []int{named.PID(), named.PID()}})
 	if err != nil {
 		t.Fatal(err)
 	}

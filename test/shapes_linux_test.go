@@ -31,6 +31,7 @@ type shapeTree struct {
 func startShape(t *testing.T, tokens string) shapeTree {
 	t.Helper()
 	require.Root(t)
+	requireNetfilter(t)
 	cmd := exec.Command(shapeProgram(t), strings.Fields(tokens)...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -77,6 +78,7 @@ func startShape(t *testing.T, tokens string) shapeTree {
 func shapeRoot(t *testing.T) string {
 	t.Helper()
 	require.Root(t)
+	requireNetfilter(t)
 	dir, err := os.MkdirTemp(builds.dir, "root-") //nolint:usetesting // other users have to get there
 	if err != nil {
 		t.Fatal(err)
