@@ -5,6 +5,7 @@ package restore_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -23,13 +24,19 @@ import (
 // foreseen with what came of it. Its arguments are the capability's number, the first
 // seed and how many there are.
 func lacking(args []string) int {
-	runtime.LockOSThread()
 	var n [3]int
 	for i := range n {
 		n[i], _ = strconv.Atoi(args[i])
 	}
 	lacks := topology.Cap(n[0])
-	if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(lacks), 0, 0, 0); err != nil {
+	if had, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(lacks), 0, 0, 0); err != nil || had == 1 {
+		// It is this thread's to drop, and all that is executed from now on has it
+		// no more: so that all threads are without it, that is this program again.
+		runtime.LockOSThread()
+		err = unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(lacks), 0, 0, 0)
+		if err == nil {
+			err = unix.Exec("/proc/self/exe", os.Args, os.Environ())
+		}
 		fmt.Println("drop the capability:", err)
 		return 1
 	}
