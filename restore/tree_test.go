@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/restore"
 	"github.com/renest/renest/topology"
@@ -145,12 +146,8 @@ func kill(t *testing.T, p restore.Process) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
-		t.Fatal(err)
-	}
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, 10_000); n != 1 {
-		t.Fatalf("process %d does not end: %v", p.PID, err)
+	if err := nsfs.End([]int{fd}, time.Minute); err != nil {
+		t.Fatalf("process %d: %v", p.PID, err)
 	}
 }
 
