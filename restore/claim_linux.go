@@ -52,14 +52,7 @@ func newClaim(name string, family agent.Family, pins *PinSet) (*claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range 10 {
-		if err = makeStateDir(); err != nil {
-			return nil, err
-		}
-		if err = writeNew(claimPath(name), text); !errors.Is(err, fs.ErrNotExist) {
-			break // or the folder went with somebody's last tree
-		}
-	}
+	err = writeRecord(claimPath(name), text)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("the name %s is in use: it is being restored: choose another", name)
 	}
@@ -146,6 +139,9 @@ func claims() ([]*claim, error) {
 		return nil, err
 	}
 	entries, err := os.ReadDir(StateDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // it went with somebody's last tree
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package restore_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -180,4 +181,22 @@ func TestTwoAtOnce(t *testing.T) {
 	if err != nil || len(trees) != len(names)-1 {
 		t.Errorf("%d trees, %v", len(trees), err)
 	}
+}
+
+// TestManyClaims claims and gives up names all at the same time: the folder of the
+// records goes with the last of them, whenever another is about to write there.
+func TestManyClaims(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	var claiming sync.WaitGroup
+	for i := range 4 {
+		claiming.Go(func() {
+			for range 50 {
+				if err := restore.Claim(fmt.Sprintf("claim%d", i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	claiming.Wait()
 }

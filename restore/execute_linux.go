@@ -357,21 +357,6 @@ func (e *executor) locate(err error) error {
 	return fmt.Errorf("step %d of %d, %w", call.Part, len(e.plan.Steps), err)
 }
 
-// explain adds the remedy to an error of the kernel, where one is known.
-func explain(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w: a limit is exhausted: raise user.max_*_namespaces (sysctl), in every user namespace above; 33 levels of user and 32 of pid namespaces are the kernel's own limit", err)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%w: restore as root, outside a chroot, or allow user namespaces (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)", err)
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-		return fmt.Errorf("%w: raise the limit of open files (ulimit -Hn)", err)
-	}
-	return err
-}
-
 // procFile is where a descriptor of the crew is seen from outside.
 func (e *executor) procFile(fd int) string {
 	return fmt.Sprintf("/proc/%d/fd/%d", e.crew.Guardian().PID(), fd)

@@ -106,7 +106,7 @@ func (e *executor) forkNumbered(ctx context.Context, s Step, what string, o agen
 	}
 	err := e.tryNumbers(ctx, s, what, o)
 	if errors.Is(err, unix.EEXIST) {
-		err = fmt.Errorf("%w: one of the pids %v is in use: restore with --pids inner, or with whatever is free", err, s.PIDs)
+		err = advise(err, fmt.Sprintf("one of the pids %v is in use: restore with --pids inner, or with whatever is free", s.PIDs))
 	}
 	for _, by := range s.Writers {
 		back := e.numbers.high[at]

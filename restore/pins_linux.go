@@ -192,12 +192,12 @@ func (w *pinner) makeFolder(ctx context.Context, up int, at string) error {
 func explainPin(n *topology.Namespace, err error) error {
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("%w: something is there already: move it away, or pin to another folder (--pin)", err)
+		return advise(err, "something is there already: move it away, or pin to another folder (--pin)")
 	case errors.Is(err, unix.ELOOP):
-		return fmt.Errorf("%w: a symbolic link is in its way", err)
+		return advise(err, "a symbolic link is in its way")
 	case errors.Is(err, unix.EINVAL) && n.Type == topology.Mnt:
 		// mnt_ns_loop and IS_MNT_SHARED in do_move_mount (fs/namespace.c).
-		return fmt.Errorf("%w: a mount namespace is bound only where mounts are not passed on to others: pin to a folder on a private mount (mount --bind DIR DIR && mount --make-private DIR)", err)
+		return advise(err, "a mount namespace is bound only where mounts are not passed on to others: pin to a folder on a private mount (mount --bind DIR DIR && mount --make-private DIR)")
 	}
 	return explain(err)
 }

@@ -125,9 +125,9 @@ const lastPID = "kernel.ns_last_pid"
 func explainSetting(err error) error {
 	switch {
 	case errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("%w: this kernel does not take that value", err)
+		return advise(err, "this kernel does not take that value")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fmt.Errorf("%w: it takes the rights of the host's root, or Linux 6.10: restore as root", err)
+		return advise(err, "it takes the rights of the host's root, or Linux 6.10: restore as root")
 	}
 	return err
 }

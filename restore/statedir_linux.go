@@ -46,6 +46,27 @@ func checkStateDir(dir string) error {
 	return nil
 }
 
+// writeRecord writes a file that is not there yet into the folder of the records,
+// and makes that. Who removes the last record of all removes the folder, at whatever
+// moment: then it is made again.
+func writeRecord(path string, content []byte) error {
+	const tries = 1000
+	var err error
+	for range tries {
+		err = makeStateDir()
+		if err == nil {
+			err = writeNew(path, content)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if _, perr := os.Lstat(filepath.Dir(StateDir())); perr != nil {
+			return err // where there is nothing to make it in
+		}
+	}
+	return err
+}
+
 // writeNew writes a file that is not there yet, which comes into being in one
 // piece. The error is [fs.ErrExist] where it is there.
 func writeNew(path string, content []byte) error {
@@ -64,5 +85,9 @@ func writeNew(path string, content []byte) error {
 			err = &fs.PathError{Op: "link", Path: path, Err: err}
 		}
 	}
-	return errors.Join(err, f.Close())
+	cerr := f.Close()
+	if err == nil && cerr != nil { // the caller is told that there is none
+		cerr = errors.Join(cerr, os.Remove(path))
+	}
+	return errors.Join(err, cerr)
 }
