@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -184,6 +185,7 @@ type changeJSON struct {
 	Of      string       `json:"of"`     // namespace, task
 	First   *string      `json:"first"`
 	Second  *string      `json:"second"`
+	NSID    uint64       `json:"nsid,omitempty"` // of the second, or of the first if that went
 	Aspects []aspectJSON `json:"aspects"`
 	Below   []string     `json:"below"`
 	Tasks   int          `json:"tasks,omitempty"`
@@ -206,6 +208,9 @@ func newDiffJSON(changes []topology.Change) diffJSON {
 func newChangeJSON(c topology.Change) changeJSON {
 	j := changeJSON{Change: kindOf(c), Of: "namespace", Aspects: []aspectJSON{}, Below: []string{}, Tasks: c.Tasks}
 	j.First, j.Second = nameOrNull(c.First), nameOrNull(c.Second)
+	if n := cmp.Or(c.Second, c.First); n != nil {
+		j.NSID = n.ID
+	}
 	if c.FirstTask != nil || c.SecondTask != nil {
 		j.Of, j.First, j.Second = "task", taskOrNull(c.FirstTask), taskOrNull(c.SecondTask)
 	}

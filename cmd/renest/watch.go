@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,11 +20,12 @@ func watchCommand() *cli.Command {
 		Usage:     "print what appears, vanishes and changes, as it does",
 		UsageText: "renest watch [live:PID | live:NAME] [--interval 1s] [--for 1m] [--json]",
 		Description: "It looks again and again, and prints a line for each change, or a JSON object a line.\n" +
-			"What lives shorter than from one look to the next may be missed, and before Linux 6.18,\n" +
-			"which gives namespaces ids, one that takes over the number of another. Where a look\n" +
-			"takes long, the next one waits at least as long, and that is said.",
+			"Whatever lives as long as the interval is found. Where a look takes so long that this\n" +
+			"cannot be promised, or does not see all, that is said; looks take half of the time at\n" +
+			"most. Before Linux 6.18, which gives namespaces ids, one that takes over the number of\n" +
+			"another is taken for that.",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "interval", Aliases: []string{"n"}, Usage: "look every `TIME`", Value: time.Second},
+			&cli.DurationFlag{Name: "interval", Aliases: []string{"n"}, Usage: "look every `TIME`, and miss nothing that lives longer", Value: time.Second},
 			&cli.DurationFlag{Name: "for", Usage: "stop after `TIME`"},
 			jsonFlag(), colorFlag(),
 		},
@@ -55,23 +57,25 @@ func runWatch(c *cli.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, c.Duration("for"))
 		defer cancel()
 	}
+	start := time.Now()
 	last, err := readGraph(c, what)
 	if err != nil {
 		return err
 	}
-	warnIncomplete(c, "what is watched", "renest tree", &last.Header)
-	warn(c, "looking every %s: what lives shorter may be missed", interval)
-	for next := time.Now().Add(interval); ; {
+	p := pace{interval: interval, start: start, took: time.Since(start), told: interval}
+	warnWatching(c, last, interval)
+	for {
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return nil
 			}
 			return exitError{code: 130}
-		case <-time.After(time.Until(next)):
+		case <-time.After(time.Until(p.next())):
 		}
 		start := time.Now()
 		g, err := readGraph(c, what)
+		end := time.Now()
 		switch {
 		case c.Context.Err() != nil:
 			return exitError{code: 130}
@@ -81,13 +85,47 @@ func runWatch(c *cli.Context) error {
 		if err := writeEvents(c, start, last, g); err != nil {
 			return err
 		}
-		last = g
-		took := time.Since(start)
-		if took > interval {
-			warn(c, "a look took %s: what lived shorter may have been missed", took.Round(time.Millisecond))
+		if missed := p.looked(start, end); missed != 0 {
+			warn(c, "%s a look took %s: what lived shorter than %s may have been missed",
+				start.Format(clock), end.Sub(start).Round(time.Millisecond), missed)
 		}
-		next = start.Add(max(interval, 2*took)) // never more than half of the time
+		for _, line := range newlyMissing(last, g) {
+			warn(c, "%s not seen: %s", start.Format(clock), printable(line))
+		}
+		last = g
 	}
+}
+
+// clock is how a line begins: when the look began in which something was found.
+const clock = "15:04:05.000"
+
+// warnWatching says what may be missed from the start.
+func warnWatching(c *cli.Context, g *topology.Graph, interval time.Duration) {
+	warnIncomplete(c, "what is watched", "renest tree", &g.Header)
+	if !slices.ContainsFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.ID != 0 }) {
+		warn(c, "this kernel gives namespaces no ids (Linux 6.18 does): one that takes over the number of another is taken for that")
+	}
+	warn(c, "looking every %s: what lives shorter may be missed", interval)
+}
+
+// newlyMissing returns what could not be seen for a reason that the look before did
+// not have, a line for each reason: "/proc: tasks ended before they were read".
+func newlyMissing(last, g *topology.Graph) (lines []string) {
+	known := map[string]bool{}
+	reason := func(line string) string {
+		_, after, _ := strings.Cut(line, ": ")
+		return strings.Trim(after, "0123456789") // how many of them
+	}
+	for _, line := range last.Header.Missing {
+		known[reason(line)] = true
+	}
+	for _, line := range g.Header.Missing {
+		if r := reason(line); !known[r] {
+			known[r] = true
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // writeEvents writes what has changed from one look to the next.
@@ -103,7 +141,7 @@ func writeEvents(c *cli.Context, at time.Time, last, g *topology.Graph) error {
 		if c.Bool("json") {
 			err = encoder.Encode(eventJSON{at.Format(time.RFC3339Nano), newChangeJSON(ch)})
 		} else {
-			_, err = fmt.Fprintln(c.App.Writer, at.Format("15:04:05.000"), changeText(ch, color))
+			_, err = fmt.Fprintln(c.App.Writer, at.Format(clock), changeText(ch, color))
 		}
 		if err != nil {
 			return err
