@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs/tracee"
 )
 
 // entered is a system call that a thread is about to make.
@@ -92,7 +94,7 @@ func (c entered) text(pid int) string {
 		at = c.args[3]
 	case "write":
 		buf := make([]byte, min(c.args[2], 80))
-		n, _ := readMemory(pid, uintptr(c.args[1]), buf)
+		n, _ := tracee.ReadMemory(pid, uintptr(c.args[1]), buf)
 		return fmt.Sprintf("%d %q", int32(c.args[0]), buf[:n])
 	case "mount", "statfs", "sethostname", "setdomainname":
 		at = c.args[0]
@@ -103,7 +105,7 @@ func (c entered) text(pid int) string {
 		return fmt.Sprintf("%d, %#x", int32(c.args[0]), c.args[1])
 	}
 	buf := make([]byte, 80)
-	n, _ := readMemory(pid, uintptr(at), buf)
+	n, _ := tracee.ReadMemory(pid, uintptr(at), buf)
 	text, _, _ := bytes.Cut(buf[:n], []byte{0})
 	return string(text)
 }

@@ -1,6 +1,10 @@
 package main
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs/tracee"
+)
 
 // moreNames are calls that only this architecture has.
 var moreNames = map[uint64]string{
@@ -13,19 +17,19 @@ const ntPRStatus = 1
 // skipCall has the kernel make no call (it knows none of this number).
 func skipCall(pid int) error {
 	var regs unix.PtraceRegs
-	if err := register(unix.PTRACE_GETREGSET, pid, ntPRStatus, &regs); err != nil {
+	if err := tracee.Registers(unix.PTRACE_GETREGSET, pid, ntPRStatus, &regs); err != nil {
 		return err
 	}
 	regs.Orig_rax = ^uint64(0)
-	return register(unix.PTRACE_SETREGSET, pid, ntPRStatus, &regs)
+	return tracee.Registers(unix.PTRACE_SETREGSET, pid, ntPRStatus, &regs)
 }
 
 // setResult sets what a call returns that was just made.
 func setResult(pid int, result int64) error {
 	var regs unix.PtraceRegs
-	if err := register(unix.PTRACE_GETREGSET, pid, ntPRStatus, &regs); err != nil {
+	if err := tracee.Registers(unix.PTRACE_GETREGSET, pid, ntPRStatus, &regs); err != nil {
 		return err
 	}
 	regs.Rax = uint64(result)
-	return register(unix.PTRACE_SETREGSET, pid, ntPRStatus, &regs)
+	return tracee.Registers(unix.PTRACE_SETREGSET, pid, ntPRStatus, &regs)
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs/tracee"
 )
 
 // tracer follows a program and all its processes.
@@ -99,10 +101,10 @@ func (t *tracer) start(args []string) error {
 	if !status.Stopped() {
 		return errors.New("the program does not stop when it is executed")
 	}
-	if err := ptrace(unix.PTRACE_DETACH, t.leader, uintptr(unix.SIGSTOP)); err != nil {
+	if err := tracee.Request(unix.PTRACE_DETACH, t.leader, uintptr(unix.SIGSTOP)); err != nil {
 		return fmt.Errorf("detach: %w", err)
 	}
-	if err := ptrace(unix.PTRACE_SEIZE, t.leader, options); err != nil {
+	if err := tracee.Request(unix.PTRACE_SEIZE, t.leader, options); err != nil {
 		return fmt.Errorf("seize: %w", err)
 	}
 	t.threads[t.leader] = &thread{process: &process{path: "0", calls: map[string]int{}}}
@@ -130,7 +132,7 @@ func (t *tracer) stopped(pid int, status unix.WaitStatus) error {
 		}
 		signal = 0
 	case event == unix.PTRACE_EVENT_STOP && (signal == unix.SIGSTOP || signal == unix.SIGTSTP):
-		return ptrace(unix.PTRACE_LISTEN, pid, 0)
+		return tracee.Request(unix.PTRACE_LISTEN, pid, 0)
 	case event == unix.PTRACE_EVENT_EXEC:
 		t.executed(pid, th)
 		signal = 0
@@ -146,11 +148,11 @@ func (t *tracer) resume(pid int, signal unix.Signal) error {
 	switch {
 	case t.ended:
 		delete(t.threads, pid)
-		return ptrace(unix.PTRACE_DETACH, pid, uintptr(signal))
+		return tracee.Request(unix.PTRACE_DETACH, pid, uintptr(signal))
 	case t.over && !t.threads[pid].spoil:
-		return ptrace(unix.PTRACE_CONT, pid, uintptr(signal))
+		return tracee.Request(unix.PTRACE_CONT, pid, uintptr(signal))
 	}
-	return ptrace(unix.PTRACE_SYSCALL, pid, uintptr(signal))
+	return tracee.Request(unix.PTRACE_SYSCALL, pid, uintptr(signal))
 }
 
 // made notes a thread or a process that th has made.
