@@ -121,6 +121,9 @@ func (d *dumper) plan(ctx context.Context) error {
 				return err
 			}
 		}
+		if l.Parent != nil {
+			r.Parent = l.Parent.PID
+		}
 		d.notes = append(d.notes, lostDevices(l)...)
 		for _, n := range l.Outside {
 			r.External = append(r.External, External{Label: fmt.Sprintf("renest-net-%d", n.Ino), Namespace: n.Name()})
@@ -189,6 +192,9 @@ func outline(layers []*Layer) string {
 	var list []string
 	for _, l := range layers {
 		s := fmt.Sprintf("pid %d in %s", l.Root.PID, l.User().Name())
+		if l.Parent != nil {
+			s += fmt.Sprintf(" as a child of %d", l.Parent.PID)
+		}
 		for _, n := range append(append([]*topology.Namespace{}, l.Join...), l.Outside...) {
 			s += " " + n.Name()
 		}

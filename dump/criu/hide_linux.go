@@ -33,19 +33,28 @@ type disguised struct {
 // stays where it is.
 func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguise, error) {
 	var inner []int
+	var lists []string
 	for _, below := range all {
-		if below.Above == l {
-			inner = append(inner, below.Root.PID)
+		if below.Above != l {
+			continue
 		}
+		inner = append(inner, below.Root.PID)
+		parent := l.Root
+		if below.Parent != nil {
+			parent = below.Parent
+		}
+		paths, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent.PID))
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, paths...)
 	}
 	d := new(disguise)
 	if len(inner) == 0 {
 		return d, nil
 	}
-	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", l.Root.PID))
-	if err != nil {
-		return nil, err
-	}
+	slices.Sort(lists)
+	lists = slices.Compact(lists)
 	dir, err := os.MkdirTemp("", "renest-children-")
 	if err != nil {
 		return nil, err

@@ -15,6 +15,9 @@ type Layer struct {
 	Tasks []*topology.Task // Root first, threads included
 	// Above is the layer that Root's parent is in, nil for the outermost.
 	Above *Layer
+	// Parent is Root's parent, where that is in Above and not the init there, who
+	// would adopt it.
+	Parent *topology.Task
 	// Join are namespaces of Root that CRIU has to be in: what an ancestor owns or
 	// uses, to be taken for what it is, not the tree's own; cgroup namespaces.
 	Join []*topology.Namespace
@@ -120,7 +123,7 @@ func (s *splitter) layer(t *topology.Task, depth int) *Layer {
 		if l != nil && isInit(t) && t.Namespaces[topology.InPID] != parent.Namespaces[topology.InPID] {
 			l = s.newLayer(t, l)
 			if parent != l.Above.Root {
-				s.refuse("%s is the first process of a container, and its parent is %s: CRIU can bring it back as a child of %s only, the init above", who(t), who(parent), who(l.Above.Root))
+				l.Parent = parent
 			}
 		}
 	}
@@ -155,12 +158,13 @@ func (s *splitter) judge(l *Layer) {
 	}
 	for _, t := range topology.Types {
 		s.judgeRoot(l, t)
+		s.judgeParent(l, t)
 	}
 	for _, t := range l.Tasks[1:] {
 		s.judgeTask(l, t)
 	}
 	for _, t := range l.Tasks {
-		s.judgeChildren(t)
+		s.judgeChildren(l, t)
 	}
 }
 
@@ -187,6 +191,33 @@ func (s *splitter) judgeRoot(l *Layer, t topology.Type) {
 		return
 	}
 	l.Join = append(l.Join, n)
+}
+
+// judgeParent looks at the parent that the root of a layer is to have again: that one
+// begets the CRIU that restores the layer, which has the parent's rights where it is to
+// enter namespaces.
+func (s *splitter) judgeParent(l *Layer, t topology.Type) {
+	if l.Above == nil {
+		return
+	}
+	parent := l.Above.Root
+	if l.Parent != nil {
+		parent = l.Parent
+	}
+	n, up := l.In(t), parent.Namespaces[topology.LinkOf(t)]
+	if t == topology.PID {
+		if n.Parent != up {
+			s.refuse("%s is the first process of a container, and its parent, %s, is not in the pid namespace above: CRIU cannot bring it back as a child of that", who(l.Root), who(parent))
+		}
+		return
+	}
+	if n == up || n == nil || l.Parent == nil {
+		return
+	}
+	user := parent.Namespaces[topology.InUser]
+	if n.External || n.Owner != user && !topology.IsAncestor(user, n.Owner) {
+		s.refuse("%s is in %s, which its parent, %s, has no rights to enter: CRIU cannot bring it back as a child of that", who(l.Root), n.Name(), who(parent))
+	}
 }
 
 // usedAbove reports whether a task above the layer is in n.
@@ -228,11 +259,16 @@ func (s *splitter) judgeTask(l *Layer, t *topology.Task) {
 	}
 }
 
-// judgeChildren looks at where a task's children will be.
-func (s *splitter) judgeChildren(t *topology.Task) {
-	for _, l := range []topology.Link{topology.PIDForChildren, topology.TimeForChildren} {
-		in, own := t.Namespaces[l], t.Namespaces[topology.LinkOf(l.Type())]
-		if in != nil && own != nil && in != own {
+// judgeChildren looks at where a task's children will be: a restore has it enter the
+// pid namespace of a layer right below again.
+func (s *splitter) judgeChildren(l *Layer, t *topology.Task) {
+	for _, link := range []topology.Link{topology.PIDForChildren, topology.TimeForChildren} {
+		in, own := t.Namespaces[link], t.Namespaces[topology.LinkOf(link.Type())]
+		if in == nil || own == nil || in == own {
+			continue
+		}
+		below := func(b *Layer) bool { return b.Above == l && b.In(topology.PID) == in }
+		if t.TID != t.PID || !slices.ContainsFunc(s.layers, below) {
 			s.refuse("the children of %s will be in %s: CRIU does not keep that", who(t), in.Name())
 		}
 	}

@@ -119,6 +119,27 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestSplitParent has the first process of an inner container be the child of a task
+// that is not the init of the outer one, and has begun to bear its children inside.
+func TestSplitParent(t *testing.T) {
+	n := newNest()
+	n.standard()
+	inner := n.container(40, 21, topology.PID, topology.Mnt, topology.UTS, topology.IPC, topology.Net)
+	shim := n.g.Tasks[2]
+	shim.Namespaces[topology.PIDForChildren] = inner.Namespaces[topology.InPID]
+	layers, err := Split(n.g, n.parents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []*topology.Task
+	for _, l := range layers {
+		got = append(got, l.Parent)
+	}
+	if want := []*topology.Task{nil, nil, shim}; !slices.Equal(want, got) {
+		t.Errorf("parents %v, want %v", got, want)
+	}
+}
+
 func TestSplitJoins(t *testing.T) {
 	n := newNest()
 	up := n.container(10, 1, all()...)
@@ -154,7 +175,10 @@ func TestSplitRefuses(t *testing.T) {
 		"nested uts":          {func(n *nest) { n.container(22, 20, topology.UTS) }, "Can't dump nested uts namespace for 22"},
 		"nested user":         {func(n *nest) { n.container(22, 20, topology.User) }, "Can't dump nested user namespace for 22"},
 		"thread elsewhere":    {func(n *nest) { n.container(22, 20, topology.UTS).PID = 21 }, "restores all threads where the first one is"},
-		"parent is no init":   {func(n *nest) { n.container(40, 21, all()...) }, "and its parent is pid 21"},
+		"parent is far above": {func(n *nest) { n.container(32, 31, all()...); n.parents[32] = 21 }, "its parent, pid 21 (x), is not in the pid namespace above"},
+		"parent is shut out": {func(n *nest) {
+			n.container(40, 21, topology.User, topology.PID, topology.Mnt, topology.UTS, topology.IPC).Namespaces[topology.InNet] = n.host[topology.Net]
+		}, "which its parent, pid 21 (x), has no rights to enter"},
 		"children elsewhere":  {func(n *nest) { n.task(22, 20).Namespaces[topology.PIDForChildren] = n.add(topology.PID, nil) }, "CRIU does not keep that"},
 		"strange mounts":      {func(n *nest) { n.task(22, 20).Namespaces[topology.InMnt] = n.add(topology.Mnt, n.host[topology.User]) }, "belongs to another user namespace"},
 		"the host's net":      {func(n *nest) { n.task(22, 20).Namespaces[topology.InNet] = n.host[topology.Net] }, "in the host's net"},

@@ -28,6 +28,9 @@ type LayerRecord struct {
 	Dir string `json:"dir"`
 	// PID is that of the layer's first task in nstree.img.
 	PID int `json:"pid"`
+	// Parent is that of the first task's parent, where a restore has to see to it:
+	// a task of a layer above that is not the init there.
+	Parent int `json:"parent,omitempty"`
 	// Root is where its root directory was on the host, empty where nowhere. Inside
 	// says that it is a path in the mount namespace of the layer above.
 	Root   string `json:"root,omitempty"`
@@ -85,6 +88,8 @@ func (r *Record) validate() error {
 		switch {
 		case i == 0 && l.Inside:
 			return errors.New("the root directory of the outermost layer is said to be in the one above")
+		case i == 0 && l.Parent != 0 || l.Parent < 0:
+			return fmt.Errorf("task %d is said to be a child of task %d, of no layer above", l.PID, l.Parent)
 		case l.Dir != filepath.Base(l.Dir) || l.Dir == "" || l.Dir == ".." || l.Dir == "/" || strings.ContainsRune(l.Dir, 0):
 			return fmt.Errorf("layer %q is not a folder beside it", l.Dir)
 		case dirs[l.Dir]:

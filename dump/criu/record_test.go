@@ -41,6 +41,7 @@ func TestRecordRefused(t *testing.T) {
 		"twice":         `{"version": 1, "layers": [{"dir": ".", "pid": 1}, {"dir": ".", "pid": 2}]}`,
 		"no pid":        `{"version": 1, "layers": [{"dir": "."}]}`,
 		"relative root": `{"version": 1, "layers": [{"dir": ".", "pid": 1, "root": "etc"}]}`,
+		"parent":        `{"version": 1, "layers": [{"dir": ".", "pid": 2, "parent": 1}]}`,
 		"nul":           `{"version": 1, "layers": [{"dir": ".", "pid": 1, "root": "/\u0000"}]}`,
 		"long":          `{"version": 1, "x": "` + strings.Repeat("x", maxRecord) + `"}`,
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -66,18 +67,28 @@ type Program struct {
 // Service is a CRIU that was started, and does one thing: `criu swrk`.
 type Service struct {
 	wire *Wire
-	run  *agent.Running
+	pid  int
+	wait func(context.Context) (syscall.WaitStatus, error)
 }
 
-// FirstInherited is the number that the first of [Program.More] has for CRIU.
-const FirstInherited = 4
+// Arguments are those that a CRIU is executed with, to find its end of the wire.
+func Arguments() []string { return []string{"criu", "swrk", strconv.Itoa(WireFD)} }
+
+// Environment is that of the process, without a hook of renest's that CRIU is
+// configured with: it has nothing to do here.
+func Environment() []string { return append([]string{"RENEST_HOOK=off"}, os.Environ()...) }
+
+// Descriptors of a CRIU beyond the standard ones: its end of the wire, and the first of
+// [Program.More].
+const (
+	WireFD         = 3
+	FirstInherited = 4
+)
 
 // Start executes CRIU where the agent is. The wire stays the caller's.
 func Start(ctx context.Context, a *agent.Agent, w *Wire, p Program) (*Service, error) {
 	run, err := a.StartCommand(ctx, agent.Command{
-		Path: p.Path, Args: []string{"criu", "swrk", "3"},
-		// A hook of renest's that CRIU is configured with has nothing to do here.
-		Env:   append([]string{"RENEST_HOOK=off"}, os.Environ()...),
+		Path: p.Path, Args: Arguments(), Env: Environment(),
 		Files: [3]int{p.Stdin, p.Log, p.Log}, More: append([]int{p.Wire}, p.More...),
 		// It sees the wire's end, and then undoes what it has begun. Killed, it
 		// would leave its parasites in the tasks.
@@ -86,19 +97,25 @@ func Start(ctx context.Context, a *agent.Agent, w *Wire, p Program) (*Service, e
 	if err != nil {
 		return nil, fmt.Errorf("start CRIU: %w", err)
 	}
+	return Started(w, run.PID, run.Wait)
+}
+
+// Started is a CRIU that somebody else has executed with an end of the wire. wait
+// waits for its end.
+func Started(w *Wire, pid int, wait func(context.Context) (syscall.WaitStatus, error)) (*Service, error) {
 	// CRIU has its own. With ours, and that of the agents, closed its end would
 	// be seen; the agents' is closed with them.
-	err = w.theirs.Close()
+	err := w.theirs.Close()
 	w.theirs = nil
-	return &Service{wire: w, run: run}, err
+	return &Service{wire: w, pid: pid, wait: wait}, err
 }
 
 // PID is CRIU's, in the caller's pid namespace.
-func (s *Service) PID() int { return s.run.PID }
+func (s *Service) PID() int { return s.pid }
 
 // Wait waits for CRIU's end.
 func (s *Service) Wait(ctx context.Context) error {
-	status, err := s.run.Wait(ctx)
+	status, err := s.wait(ctx)
 	if err != nil {
 		return fmt.Errorf("CRIU: %w", err)
 	}

@@ -17,6 +17,8 @@ type layer struct {
 	// made are the namespaces that CRIU makes, the root's first; enter are those of
 	// the root that it has to be in beforehand.
 	made, enter []*topology.Namespace
+	// parent is the root's, where that is another than the init above.
+	parent *topology.Task
 	// mounts is where the root directory is found, nil for our own mount namespace.
 	mounts *topology.Namespace
 }
@@ -58,7 +60,7 @@ func layers(g *topology.Graph, r *dumpcriu.Record) ([]*layer, error) {
 	var list []*layer
 	taken := map[*topology.Task]bool{}
 	for _, rec := range r.Layers {
-		l := &layer{record: rec, root: byPID[rec.PID]}
+		l := &layer{record: rec, root: byPID[rec.PID], parent: byPID[rec.Parent]}
 		if l.root == nil {
 			return nil, fmt.Errorf("%s names task %d, which the image does not have", dumpcriu.RecordName, rec.PID)
 		}
@@ -86,6 +88,9 @@ func layers(g *topology.Graph, r *dumpcriu.Record) ([]*layer, error) {
 			}
 		}
 		l.divide()
+		if err := l.judgeParent(list[:i]); err != nil {
+			return nil, err
+		}
 		if l.record.Inside {
 			l.mounts = list[i-1].in(topology.Mnt) // the layer above, or one beside it
 			for _, up := range list[:i] {
@@ -96,6 +101,19 @@ func layers(g *topology.Graph, r *dumpcriu.Record) ([]*layer, error) {
 		}
 	}
 	return list, nil
+}
+
+// judgeParent makes sure that a parent that the record names is one of the tasks that
+// are there before the layer is.
+func (l *layer) judgeParent(above []*layer) error {
+	if l.record.Parent == 0 {
+		return nil
+	}
+	in := func(up *layer) bool { return slices.Contains(up.tasks, l.parent) }
+	if l.parent == nil || !slices.ContainsFunc(above, in) || l.parent.Namespaces[topology.InPID] != l.space() {
+		return fmt.Errorf("%s names task %d as the parent of task %d, and there is none such above it", dumpcriu.RecordName, l.record.Parent, l.record.PID)
+	}
+	return nil
 }
 
 func isInit(t *topology.Task) bool {

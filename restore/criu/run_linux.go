@@ -34,6 +34,7 @@ type layerRun struct {
 	fds     map[*topology.Namespace]int // in the agents' table
 	helpers []int
 	born    []*agent.Agent
+	parent  *parent // where CRIU has another than its agent
 
 	pid   int // of the first task, in our own pid namespace
 	pidfd int
@@ -72,13 +73,11 @@ func (l *layerRun) run(log string) (err error) {
 	if err := l.start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove()) }()
+	defer func() { err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove(), l.parent.close()) }()
 	if err := l.enter(); err != nil {
 		return err
 	}
-	if l.service, err = dumpcriu.Start(l.ctx, l.agent, wire, dumpcriu.Program{
-		Path: l.r.o.CRIU, Wire: agent.FirstFile, Stdin: agent.FirstFile + 1, Log: agent.FirstFile + 2, More: l.inherited(),
-	}); err != nil {
+	if l.service, err = l.startCRIU(wire); err != nil {
 		return err
 	}
 	l.helpers = append(l.helpers, l.agent.PID(), l.service.PID())
@@ -90,6 +89,29 @@ func (l *layerRun) run(log string) (err error) {
 		err = errors.New("CRIU is done, and has not said so before")
 	}
 	return err
+}
+
+// startCRIU starts CRIU where the layer's agent is.
+func (l *layerRun) startCRIU(wire *dumpcriu.Wire) (*dumpcriu.Service, error) {
+	p := dumpcriu.Program{
+		Path: l.r.o.CRIU, Wire: agent.FirstFile, Stdin: agent.FirstFile + 1, Log: agent.FirstFile + 2, More: l.inherited(),
+	}
+	if l.layer.parent == nil {
+		return dumpcriu.Start(l.ctx, l.agent, wire, p)
+	}
+	pid, err := l.r.find(l.layer.parent)
+	if err != nil {
+		return nil, err
+	}
+	l.parent = &parent{pid: pid, model: l.agent.PID(), proc: l.r.proc, pidfd: -1}
+	if err := l.parent.start(l.ctx, p); err != nil {
+		return nil, fmt.Errorf("start CRIU as a child of task %d: %w", l.layer.parent.PID, err)
+	}
+	// What comes to life from now on is not to trace it, and it served its purpose.
+	if err := l.agent.Protect(l.ctx); err != nil {
+		return nil, err
+	}
+	return dumpcriu.Started(wire, l.parent.criu, l.parent.wait)
 }
 
 // openLog opens the log of CRIU, or nothing where the folder is read-only.
@@ -175,7 +197,7 @@ func (l *layerRun) request() *rpc.CriuOpts {
 		ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(),
 		TcpEstablished:    new(true),
 		FileLocks:         new(true),
-		RstSibling:        new(l.r.o.Sibling),
+		RstSibling:        new(l.r.o.Sibling || l.parent != nil),
 		Unprivileged:      new(!l.layer.in(topology.User).External),
 	}
 	if l.stage.mounts {
@@ -203,6 +225,9 @@ func (l *layerRun) PostRestore(pid int32) error {
 		return fmt.Errorf("find the restored task: %w", err)
 	}
 	l.r.done = append(l.r.done, l)
+	if err := l.readmit(); err != nil {
+		return err
+	}
 	if err := l.r.openRestored(l.layer, l.pid); err != nil {
 		return err
 	}
@@ -215,7 +240,11 @@ func (l *layerRun) PostRestore(pid int32) error {
 // meet finds the first task, which CRIU knows by its number in its own pid namespace,
 // and holds it.
 func (l *layerRun) meet(pid int) error {
-	for _, parent := range []int{l.service.PID(), l.agent.PID()} {
+	parents := []int{l.service.PID(), l.agent.PID()}
+	if l.parent != nil {
+		parents = append(parents, l.parent.pid)
+	}
+	for _, parent := range parents {
 		for _, child := range children(parent) {
 			s, err := status(l.r.proc, child)
 			if err != nil {

@@ -69,6 +69,9 @@ func (r *restorer) match(l *layerRun, live *topology.Graph) error {
 				return err
 			}
 		}
+		if err := r.pair(t, t.Namespaces[topology.PIDForChildren], now.Namespaces[topology.PIDForChildren]); err != nil {
+			return err
+		}
 	}
 	return nil
 }

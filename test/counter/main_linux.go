@@ -37,9 +37,11 @@ type Spec struct {
 	Scratch bool `json:"scratch,omitempty"`
 	// Odd opens a socket that CRIU cannot dump.
 	Odd bool `json:"odd,omitempty"`
-	// Deputy has a process of its own start the child, and stay its parent.
-	Deputy bool  `json:"deputy,omitempty"`
-	Child  *Spec `json:"child,omitempty"`
+	// Deputy has a process of its own start the child and stay its parent: one that
+	// "waits" for it, or "ignores" its end, or waits and "unshares" the pid namespace
+	// before, or is "filtered", so that it could not fork once more.
+	Deputy string `json:"deputy,omitempty"`
+	Child  *Spec  `json:"child,omitempty"`
 }
 
 func main() {
@@ -84,6 +86,8 @@ func run(args []string) error {
 		return enterRoot(&spec)
 	case "live":
 		return live(&spec)
+	case "deputy":
+		return deputy(&spec)
 	case "owner":
 		if err := loopbackUp(); err != nil {
 			return err
@@ -277,8 +281,8 @@ func live(s *Spec) error {
 			return fmt.Errorf("make a root directory: %w", err)
 		}
 	}
-	if s.Child != nil && s.Deputy {
-		if _, err := start(&Spec{Child: s.Child}, exe); err != nil {
+	if s.Child != nil && s.Deputy != "" {
+		if err := startDeputy(s, exe); err != nil {
 			return err
 		}
 	} else if s.Child != nil {

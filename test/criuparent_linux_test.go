@@ -1,0 +1,196 @@
+package test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// TestCRIUParent dumps a container in a container whose first process is the child of
+// some task of the outer one, of a shim: after the restore it is that again. The shim
+// has noticed nothing, and hears when its child ends.
+func TestCRIUParent(t *testing.T) {
+	c := newCRIU(t)
+	for _, deputy := range []string{"waits", "ignores", "unshares", "filtered", "twice"} {
+		if long(deputy, "waits") {
+			continue
+		}
+		t.Run(deputy, func(t *testing.T) {
+			inner := serving("/inner", nil)
+			outer := outermost(serving(c.rootfs(t), inner))
+			outer.Deputy = deputy
+			switch deputy {
+			case "unshares":
+				inner.New, inner.Outside, inner.Count = []string{"mnt", "uts", "ipc", "net"}, 0, 0
+			case "twice":
+				outer.Deputy, inner.Deputy, inner.Child = "waits", "waits", serving("/inner", nil)
+				inner.Child.Count -= 4000
+			}
+			c.testParent(t, outer)
+		})
+	}
+}
+
+func (c *criuUser) testParent(t *testing.T, spec level) {
+	pids := []int{startCounter(t, spec)}
+	for l := spec.Child; l != nil; l = l.Child {
+		pids = append(pids, innerOf(t, pids[len(pids)-1]))
+	}
+	var before []status
+	var reports []report
+	for i, pid := range pids {
+		before = append(before, counting(t, pid))
+		if i > 0 {
+			reports = append(reports, reportOf(t, pids[i-1]))
+		}
+	}
+	shape := taskShape(t, family(pids[0]))
+
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(pids[0]), "-D", dir)
+	r := c.restore(t, dir, uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-")))
+	for i, pid := range r.pids {
+		if after := counting(t, pid); after.Count <= before[i].Count || after.Remote != before[i].Remote {
+			t.Errorf("layer %d: %+v before, %+v after", i, before[i], after)
+		}
+		if i == 0 {
+			continue
+		}
+		if diff := cmp.Diff(reports[i-1], reportOf(t, r.pids[i-1])); diff != "" {
+			t.Errorf("the shim above layer %d (-before +after):\n%s", i, diff)
+		}
+		parent := nspid(t, parentOf(t, pid))
+		if got, want := bearsInside(t, parentOf(t, pid), pid), spec.Deputy == "unshares"; got != want {
+			t.Errorf("the children of the shim above layer %d will be in that: %t, want %t", i, got, want)
+		}
+		if got, want := filtered(t, parentOf(t, pid)), spec.Deputy == "filtered"; got != want {
+			t.Errorf("the shim above layer %d has a filter: %t, want %t", i, got, want)
+		}
+		if got := parent[len(parent)-1]; got != strconv.Itoa(reports[i-1].PID) {
+			t.Errorf("the parent of the first process of layer %d is %s, not the shim, %d", i, got, reports[i-1].PID)
+		}
+	}
+	compareShapes(t, shape, r.restored)
+	c.testEnd(t, spec, r, reports)
+}
+
+// filtered tells whether a process has a seccomp filter.
+func filtered(t *testing.T, pid int) bool {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(b), "Seccomp:\t2\n")
+}
+
+// bearsInside tells whether a process's children will be in the pid namespace of
+// another.
+func bearsInside(t *testing.T, pid, init int) bool {
+	t.Helper()
+	children, err1 := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid_for_children", pid))
+	own, err2 := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", init))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	return children == own
+}
+
+// testEnd has the innermost container end.
+func (c *criuUser) testEnd(t *testing.T, spec level, r restoredTasks, reports []report) {
+	t.Helper()
+	last := len(r.pids) - 1
+	_ = unix.Kill(r.pids[last], unix.SIGKILL)
+	want := reports[last-1]
+	want.Ended, want.Status, want.Signals = true, int(unix.SIGKILL), want.Signals+1
+	if spec.Deputy == "ignores" {
+		want.Status, want.Signals = 0, 0
+	}
+	var got report
+	waitFor(t, "the shim knows of the end", func() bool {
+		got = reportOf(t, r.pids[last-1])
+		return got.Ended && got.Signals == want.Signals
+	})
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the shim of what has ended (-want +got):\n%s", diff)
+	}
+}
+
+// report is what a deputy says, see test/counter.
+type report struct {
+	PID     int
+	Child   int
+	Signals int
+	Ended   bool
+	Status  int
+}
+
+// reportOf asks the deputy in the container of which pid is the first process.
+func reportOf(t *testing.T, pid int) (r report) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("the deputy in the container of pid %d answers", pid), func() bool {
+		conn, err := net.DialTimeout("unix", fmt.Sprintf("/proc/%d/root/tmp/deputy", pid), time.Minute)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		return json.NewDecoder(conn).Decode(&r) == nil
+	})
+	return r
+}
+
+// TestCRIUParentFailure has the restore of the inner one of two containers fail:
+// nothing is left.
+func TestCRIUParentFailure(t *testing.T) {
+	c := newCRIU(t)
+	root := c.rootfs(t)
+	outer := outermost(serving(root, serving("/inner", nil)))
+	outer.Deputy = "waits"
+	top := startCounter(t, outer)
+	counting(t, innerOf(t, top))
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", dir)
+	program := filepath.Join(root, "inner", "counter")
+	if err := os.Rename(program, program+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	name := uniqueName("parent-failure")
+	if out := renestFails(t, "criu", "restore", "--criu", c.path, "-D", dir, "--name", name); !strings.Contains(out, "CRIU: ") {
+		t.Errorf("renest says %q, nothing of CRIU's", out)
+	}
+	if standing(t, name) {
+		t.Error("it stands all the same")
+	}
+	waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
+	if err := os.Rename(program+".gone", program); err != nil {
+		t.Fatal(err)
+	}
+	counting(t, c.restore(t, dir, name).pids[1])
+}
+
+// rootedAt lists the processes that have a root directory.
+func rootedAt(t *testing.T, root string) (pids []string) {
+	t.Helper()
+	want, err := os.Stat(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/root")
+	for _, link := range links {
+		if st, err := os.Stat(link + "/."); err == nil && os.SameFile(st, want) {
+			pids = append(pids, filepath.Base(filepath.Dir(link)))
+		}
+	}
+	return pids
+}
