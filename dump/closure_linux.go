@@ -30,15 +30,20 @@ func (d *dumper) byLink(t nsfs.Task, l nsfs.Link, ref nsfs.Ref, h *held) (n *nod
 	return d.described(n, ns, w), true
 }
 
-// held is the user namespace that was opened last. While it is open, those that it
-// owns are asked for their owner in half the time: the kernel keeps no inode of a
-// namespace that nobody has open (nsfs_evict, fs/nsfs.c). Its zero value and nil
-// hold none.
-type held struct{ ns *nsfs.NS }
+// held are the user and the pid namespace that were opened last. While a namespace is
+// open, to be asked for it as the owner of another, or as that of a task's children,
+// takes half the time: the kernel keeps no inode of one that nobody has open
+// (nsfs_evict, fs/nsfs.c). The caller's own, which many tasks are in, stay open for
+// as long as the dump takes. Its zero value and nil hold none.
+type held struct{ user, pid *nsfs.NS }
 
 func (h *held) close(ns *nsfs.NS, t nsfs.Type) {
-	if h != nil && t == nsfs.User {
-		ns, h.ns = h.ns, ns
+	switch {
+	case h == nil:
+	case t == nsfs.User:
+		ns, h.user = h.user, ns
+	case t == nsfs.PID:
+		ns, h.pid = h.pid, ns
 	}
 	if ns != nil {
 		_ = ns.Close()
@@ -46,7 +51,10 @@ func (h *held) close(ns *nsfs.NS, t nsfs.Type) {
 }
 
 // release closes what is held.
-func (h *held) release() { h.close(nil, nsfs.User) }
+func (h *held) release() {
+	h.close(nil, nsfs.User)
+	h.close(nil, nsfs.PID)
+}
 
 // described describes n, which the caller has claimed and thinks to have open as
 // ns. Where the task has moved to another namespace, it returns that one's.
@@ -66,13 +74,16 @@ func (d *dumper) described(n *node, ns *nsfs.NS, w way) *node {
 }
 
 // identify asks an open namespace for its number and, where the kernel has them,
-// its id: with that by one system call. Its type it is asked for where t is zero.
+// its id. Its type it is asked for where t is zero: all three by one system call,
+// which takes longer than those for two.
 func (d *dumper) identify(ns *nsfs.NS, t nsfs.Type) (nsfs.Handle, error) {
 	h := nsfs.Handle{Type: t}
 	var err error
 	if d.ids {
-		if h, err := ns.Handle(); err == nil {
-			return h, nil
+		if t == 0 {
+			if h, err := ns.Handle(); err == nil {
+				return h, nil
+			}
 		}
 		if h.ID, err = ns.ID(); err != nil {
 			return h, err

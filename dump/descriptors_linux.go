@@ -11,7 +11,6 @@ import (
 // descriptors reads which of a task's descriptors are namespaces, or belong to
 // one. Home is the net namespace that the task is in.
 func (r *reader) descriptors(t nsfs.Task, home *node) {
-	defer r.closePIDFD()
 	r.mark = r.d.reg.clock.Load()
 	namespace := func(fd int, ref nsfs.Ref) { r.descriptor(t, fd, ref) }
 	socket := func(fd int, ino uint64) { r.socket(t, home, fd, ino) }

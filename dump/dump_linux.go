@@ -45,6 +45,7 @@ type dumper struct {
 	dev       nsfs.Dev
 	ids       bool              // the kernel has ids
 	pidt      bool              // the kernel translates pids
+	pidfds    bool              // a pidfd opens namespaces, and their ids say which they are
 	sees      bool              // listns(2) shows everything
 	filtered  bool              // listns(2) is there, and leaves out what the caller may not see
 	inherited map[nsfs.Ref]bool // of a tree: bound in the caller's mount namespace as well
@@ -54,6 +55,7 @@ type dumper struct {
 	reg   *registry
 	miss  missing
 	own   [nsfs.PIDForChildren]*node // nil of what the kernel does not have
+	kept  []*nsfs.NS                 // those, see held
 	fds   ownFDs
 	first nsfs.Link    // that a task has, to its very end
 	look  int          // which look at the sources this is
@@ -145,6 +147,7 @@ func (d *dumper) probe() error {
 		return err
 	}
 	d.ids = nsfs.HaveNSID(d.proc) == nil
+	d.pidfds = d.ids && nsfs.HavePIDFDNamespaces(d.proc) == nil
 	d.pidt = nsfs.HavePIDTranslation(d.proc) == nil
 	for _, l := range d.proc.Limits() {
 		if ok, err := nsfs.HasCapability(capSysPtrace); err != nil || !ok {
@@ -160,6 +163,9 @@ func (d *dumper) close() error {
 	var err error
 	if d.inner != nil {
 		err = d.inner.close()
+	}
+	for _, ns := range d.kept {
+		_ = ns.Close()
 	}
 	d.self.Close()
 	_ = d.proc.Close()
@@ -179,6 +185,9 @@ func (d *dumper) readOwn() error {
 		}
 		if n, _ := d.byLink(d.self, l, ref, nil); l < nsfs.PIDForChildren {
 			d.own[l] = n
+			if ns, err := d.self.Open(l); err == nil {
+				d.kept = append(d.kept, ns)
+			}
 		}
 	}
 	d.first = nsfs.NumLinks

@@ -64,7 +64,7 @@ func (d *dumper) openFlight(t nsfs.Task, fd int, want nsfs.Ref) (*nsfs.NS, error
 		return nil, err
 	}
 	defer f.Close()
-	s, err := nsfs.SocketOf(int(f.Fd()), fd)
+	s, err := nsfs.SocketOf(f.FD(), fd)
 	if err != nil {
 		return nil, err
 	}

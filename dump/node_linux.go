@@ -79,6 +79,7 @@ const (
 type registry struct {
 	mu    sync.Mutex
 	idle  sync.Cond // somebody is done
+	await int       // how many wait for that
 	nodes map[nsfs.Ref]*node
 	clock atomic.Int64 // counts the nodes that became known
 }
@@ -109,7 +110,9 @@ func (r *registry) get(ref nsfs.Ref) (n *node, mine bool) {
 			n.busy = true
 			return n, true
 		}
+		r.await++
 		r.idle.Wait()
+		r.await--
 	}
 }
 
@@ -122,7 +125,9 @@ func (r *registry) done(n *node, known bool) {
 		n.since = r.clock.Add(1)
 	}
 	n.known.Store(known)
-	r.idle.Broadcast()
+	if r.await > 0 {
+		r.idle.Broadcast()
+	}
 }
 
 // claimBinds reports whether the caller is the one to read the mounts of n.

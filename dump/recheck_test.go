@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,40 +20,73 @@ import (
 func TestRecheck(t *testing.T) {
 	asUser(t)
 	require.That(t, "nsid", nsfs.HaveNSID(testProc(t)))
-	root := nest(t)
-	a := fork(t, root, nsfs.User|nsfs.UTS)
-	b := fork(t, a, 0)
-	hostname(t, a, "recheck")
-	var wrong *node
-	g, err := run(t.Context(), Options{}, func(d *dumper) error {
-		d.root = root.PID()
-		if err := d.scanTree(TaskReference{nsfs.TaskLocator{PID: d.root}}); err != nil {
-			return err
-		}
-		for _, task := range d.tasks {
-			if d.look == 1 && task.pid == b.PID() {
-				wrong = task.nodes[nsfs.InUTS]
-				wrong.id++ // it was another
-				wrong.owner = nil
+	for _, tt := range []struct {
+		name string
+		scan func(d *dumper, a, b int) (*node, error) // what a was found in
+	}{
+		{"both read the number", func(d *dumper, a, b int) (*node, error) {
+			d.pidfds = false
+			err := d.readFresh([]int{a, b})
+			return changed(d, b), err
+		}},
+		{"the first read the number", func(d *dumper, a, b int) (*node, error) {
+			pidfds := d.pidfds
+			d.pidfds = false
+			err := d.readFresh([]int{a})
+			d.pidfds = pidfds
+			n := changed(d, a)
+			return n, errors.Join(err, d.readFresh([]int{a, b}))
+		}},
+		{"both were opened", func(d *dumper, a, b int) (*node, error) {
+			err := d.readFresh([]int{a})
+			n := changed(d, a)
+			return n, errors.Join(err, d.readFresh([]int{a, b}))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			root := nest(t)
+			a := fork(t, root, nsfs.User|nsfs.UTS)
+			b := fork(t, a, 0)
+			hostname(t, a, "recheck")
+			var wrong *node
+			g, err := run(t.Context(), Options{}, func(d *dumper) error {
+				if d.root = root.PID(); d.look > 1 || wrong != nil {
+					return d.scanTree(TaskReference{nsfs.TaskLocator{PID: d.root}})
+				}
+				var err error
+				wrong, err = tt.scan(d, a.PID(), b.PID())
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
+			wantComplete(t, g)
+			if err := g.Validate(); err != nil {
+				t.Error(err)
+			}
+			uts := own(g, topology.UTS)
+			if len(uts) != 1 || uts[0].UTS == nil || uts[0].UTS.NodeName != "recheck" || uts[0].ID == uint64(wrong.id) {
+				t.Fatalf("uts namespaces: %+v", uts)
+			}
+			want := []topology.Pin{{Kind: topology.PinTask, PID: a.PID()}, {Kind: topology.PinTask, PID: b.PID()}}
+			if diff := cmp.Diff(want, uts[0].Pins); diff != "" {
+				t.Errorf("pins (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// changed makes of what a task was found in another namespace that had its number.
+func changed(d *dumper, pid int) *node {
+	for _, t := range d.tasks {
+		if t.pid == pid {
+			n := t.nodes[nsfs.InUTS]
+			n.id++
+			n.owner = nil
+			return n
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
-	wantComplete(t, g)
-	if err := g.Validate(); err != nil {
-		t.Error(err)
-	}
-	uts := own(g, topology.UTS)
-	if len(uts) != 1 || uts[0].UTS == nil || uts[0].UTS.NodeName != "recheck" || uts[0].ID == uint64(wrong.id) {
-		t.Fatalf("uts namespaces: %+v", uts)
-	}
-	want := []topology.Pin{{Kind: topology.PinTask, PID: a.PID()}, {Kind: topology.PinTask, PID: b.PID()}}
-	if diff := cmp.Diff(want, uts[0].Pins); diff != "" {
-		t.Errorf("pins (-want +got):\n%s", diff)
-	}
+	return nil
 }
 
 // TestHandedOn has a task leave its namespace to a child that is not shown yet,

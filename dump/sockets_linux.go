@@ -71,7 +71,7 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 	if !r.openPIDFD(t) {
 		return nil
 	}
-	s, err := nsfs.SocketOf(int(r.pidfd.Fd()), p.FD)
+	s, err := nsfs.SocketOf(r.pidfd.FD(), p.FD)
 	if err != nil {
 		r.d.fault(taskNumbers(t), "sockets", err)
 		return nil
@@ -95,10 +95,9 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 	return nil
 }
 
-// openPIDFD makes sure that the reader has a pidfd of the task whose descriptors
-// it reads.
+// openPIDFD makes sure that the reader has a pidfd of the task at hand.
 func (r *reader) openPIDFD(t nsfs.Task) bool {
-	if r.pidfd != nil {
+	if r.pidfd.OK() {
 		return true
 	}
 	if r.noPIDFD {
@@ -115,10 +114,8 @@ func (r *reader) openPIDFD(t nsfs.Task) bool {
 }
 
 func (r *reader) closePIDFD() {
-	if r.pidfd != nil {
-		_ = r.pidfd.Close()
-	}
-	r.pidfd, r.noPIDFD = nil, false
+	r.pidfd.Close()
+	r.pidfd, r.noPIDFD = nsfs.PIDFD{}, false
 }
 
 // openSocket opens the net namespace of a task's socket again.
@@ -128,7 +125,7 @@ func openSocket(t nsfs.Task, fd int) (*nsfs.NS, error) {
 		return nil, err
 	}
 	defer f.Close()
-	s, err := nsfs.SocketOf(int(f.Fd()), fd)
+	s, err := nsfs.SocketOf(f.FD(), fd)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package dump
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -40,14 +39,14 @@ type reader struct {
 	pins   []pin
 	unborn []*node // pid namespaces whose link says that they have no init yet
 	lost   int     // tasks that had ended
-	user   held
+	held   held
 	moved  []int // processes that had gone elsewhere, or ended
 	mark   int64 // the registry's count when what is at hand was read
 	fresh  bool  // there was one that was not there at the last look
 	tables []int // threads of the task at hand that have a descriptor table each
 
-	pidfd   *os.File // of the task whose descriptors are read
-	noPIDFD bool
+	pidfd   nsfs.PIDFD // of the task at hand, where it was wanted yet
+	noPIDFD bool       // it cannot be had
 	sockets []unknownSocket
 
 	agent    bool // it is one of the dump's own that is asked for bind mounts
@@ -151,7 +150,13 @@ func (r *reader) pid(pid int) {
 		return
 	}
 	defer t.Close()
-	if err := t.Status(&r.status); err != nil {
+	defer r.closePIDFD()
+	if r.d.pidfds {
+		r.pidfd, err = t.StatusAndPIDFD(&r.status)
+	} else {
+		err = t.Status(&r.status)
+	}
+	if err != nil {
 		r.notRead("pid "+strconv.Itoa(pid), err)
 		return
 	}
@@ -176,6 +181,7 @@ func (r *reader) pid(pid int) {
 		r.binds(t, leader.nodes[nsfs.InMnt])
 	}
 	if threads > 1 {
+		r.closePIDFD() // each thread has its own
 		r.threads(t, leader)
 	}
 }
@@ -221,6 +227,10 @@ func (r *reader) thread(process nsfs.Task, tid int, leader *task) bool {
 		return false
 	}
 	defer t.Close()
+	defer r.closePIDFD()
+	if r.d.pidfds {
+		r.pidfd, _ = t.PIDFD()
+	}
 	rec := &task{pid: leader.pid, tid: tid, sure: r.d.sure}
 	if !r.links(t, rec) {
 		return false
@@ -238,104 +248,6 @@ func (r *reader) thread(process nsfs.Task, tid int, leader *task) bool {
 		r.binds(t, n)
 	}
 	return true
-}
-
-// links follows the links of a task, and reports whether it is still there, and
-// where it was.
-func (r *reader) links(t nsfs.Task, rec *task) bool {
-	defer r.user.release()
-	r.mark = r.d.reg.clock.Load()
-	t.Refs(&r.refs)
-	for i := range r.refs {
-		l, err := nsfs.Link(i), r.refs[i].Err
-		switch {
-		case err == nil:
-			if rec.nodes[l], rec.opened[l] = r.node(t, l, r.refs[i].Ref); rec.nodes[l] == nil {
-				return false
-			}
-		case errors.Is(err, nsfs.ErrDenied):
-			if r.ending(t, rec) {
-				return false
-			}
-			r.d.miss.add(taskName(rec), "namespaces: permission denied")
-			rec.hidden = true
-			return true
-		case !errors.Is(err, nsfs.ErrGone):
-			r.d.fault(taskName(rec), l.String(), err)
-		case l == r.d.first:
-			return false // every task has one, to its very end
-		case l == nsfs.PIDForChildren && !rec.zombie && r.d.own[nsfs.InPID] != nil && rec.nodes[nsfs.InMnt] != nil:
-			rec.nodes[l], rec.opened[l] = r.unbornOf(t, rec), true
-		}
-	}
-	return true
-}
-
-// ending reports whether a task that was not a zombie has ended since, or is about
-// to: without memory of its own it is shielded from most.
-func (r *reader) ending(t nsfs.Task, rec *task) bool {
-	err := t.Status(&r.status)
-	return err != nil || r.status.Zombie() && !rec.zombie
-}
-
-// node finds the node of a link, nil where the task has gone, or gone elsewhere, and
-// whether that was opened through the link. Most tasks share their namespaces with
-// the one before.
-func (r *reader) node(t nsfs.Task, l nsfs.Link, ref nsfs.Ref) (n *node, opened bool) {
-	last := &r.last[l]
-	if last.ref == ref && last.node != nil && (!r.d.sure || last.node.held) {
-		return last.node, false
-	}
-	n, opened = r.d.byLink(t, l, ref, &r.user)
-	switch {
-	case n == nil:
-		return nil, false
-	case opened, r.sameByNumber(n):
-	case r.d.sure && !r.d.leadsTo(t, l, n):
-		ns, err := t.Open(l)
-		if err != nil {
-			return nil, false
-		}
-		defer ns.Close()
-		return r.d.byNS(ns, l.Type(), way{kind: byLink, task: member{t.PID(), t.TID()}, link: l}), true
-	case !r.d.sure:
-		// It was described after the link was read: if the link is as before, it
-		// leads there, or recheck will find that the namespace is gone.
-		if again, err := t.Ref(l); err != nil || again != ref {
-			return nil, false
-		}
-	}
-	last.ref, last.node = ref, n
-	return n, opened
-}
-
-// sameByNumber reports whether what is at hand leads to n if only its number does
-// and n is found to be still there when recheck looks at it: then it was there all
-// the time since it was described, and had the number all that time.
-func (r *reader) sameByNumber(n *node) bool {
-	return n.held || !r.d.sure && n.since <= r.mark
-}
-
-// unbornOf opens the pid namespace that a task's children will be in, where it
-// has no init yet: up to Linux 7.0 the link does not lead there, a pidfd does.
-func (r *reader) unbornOf(t nsfs.Task, rec *task) *node {
-	ns, err := t.OpenByPIDFD(nsfs.PIDForChildren)
-	switch {
-	case errors.Is(err, nsfs.ErrNotSupported):
-		r.d.miss.add(taskName(rec), "pid_for_children: a pid namespace without init, which this kernel does not open (Linux 6.11 does)")
-		return nil
-	case errors.Is(err, nsfs.ErrDenied):
-		r.d.miss.add(taskName(rec), "pid_for_children: permission denied")
-		return nil
-	case err != nil:
-		return nil // the task is gone
-	}
-	defer ns.Close()
-	n := r.d.byNS(ns, nsfs.PID, way{kind: byPIDFD, task: member{t.PID(), t.TID()}, link: nsfs.PIDForChildren})
-	if n != nil {
-		r.unborn = append(r.unborn, n)
-	}
-	return n
 }
 
 func taskName(t *task) string {

@@ -90,8 +90,8 @@ func (ns *NS) Type() (Type, error) {
 
 // Ino asks for the inode number, by fstat(2).
 func (ns *NS) Ino() (uint64, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(ns.fd, &st); err != nil {
+	st, err := fstat(ns.fd)
+	if err != nil {
 		return 0, wrap("inode of", "fd "+strconv.Itoa(ns.fd), err, ioctlKind)
 	}
 	return st.Ino, nil

@@ -52,7 +52,7 @@ func TestSocket(t *testing.T) {
 	pidfd, err := task.PIDFD()
 	require.That(t, "pidfd", err)
 	defer pidfd.Close()
-	s, err := SocketOf(int(pidfd.Fd()), 3)
+	s, err := SocketOf(pidfd.FD(), 3)
 	require.That(t, "pidfd_getfd", err)
 	defer s.Close()
 	wantRef, err := task.Ref(InNet)
@@ -77,7 +77,7 @@ func TestSocket(t *testing.T) {
 	if h, err := task.Handle(InNet); err == nil && uint64(h.ID) != want {
 		t.Errorf("cookie %d, id %d", want, h.ID)
 	}
-	if _, err := SocketOf(int(pidfd.Fd()), 1000); !errors.Is(err, ErrGone) {
+	if _, err := SocketOf(pidfd.FD(), 1000); !errors.Is(err, ErrGone) {
 		t.Errorf("of no descriptor: %v, want ErrGone", err)
 	}
 }

@@ -38,10 +38,11 @@ type statmountBuf struct {
 }
 
 // listmount appends the ids of the mounts in mount namespace ns that come after
-// one of them. They sleep while others change mounts.
+// one of them. This and mountMagic go to the kernel as what is in syscall_unsafe.go:
+// they wait for no more than who changes mounts at the moment (namespace_sem).
 func listmount(ns, after uint64, ids []uint64) (int, error) {
 	req := mntIDReq{size: uint32(unsafe.Sizeof(mntIDReq{})), mnt: listmountRoot, param: after, ns: ns}
-	n, _, errno := unix.Syscall6(sysListmount, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(unsafe.SliceData(ids))), uintptr(len(ids)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(sysListmount, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(unsafe.SliceData(ids))), uintptr(len(ids)), 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -52,7 +53,7 @@ func listmount(ns, after uint64, ids []uint64) (int, error) {
 func mountMagic(ns, mount uint64) (uint64, error) {
 	req := mntIDReq{size: uint32(unsafe.Sizeof(mntIDReq{})), mnt: mount, param: statmountSBBasic, ns: ns}
 	var buf statmountBuf
-	_, _, errno := unix.Syscall6(sysStatmount, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(&buf)), unsafe.Sizeof(buf), 0, 0, 0)
+	_, _, errno := unix.RawSyscall6(sysStatmount, uintptr(unsafe.Pointer(&req)), uintptr(unsafe.Pointer(&buf)), unsafe.Sizeof(buf), 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}

@@ -89,3 +89,12 @@ func statx(dirfd int, path *byte, mask int, st *unix.Statx_t) error {
 	}
 	return nil
 }
+
+// fstat is fstat(2) of a namespace.
+func fstat(fd int) (st unix.Stat_t, err error) {
+	_, _, errno := unix.RawSyscall(unix.SYS_FSTAT, uintptr(fd), uintptr(unsafe.Pointer(&st)), 0)
+	if errno != 0 {
+		return st, errno
+	}
+	return st, nil
+}

@@ -2,7 +2,6 @@ package nsfs
 
 import (
 	"errors"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -135,58 +134,6 @@ func (t Task) OpenFD(fd int) (*NS, error) {
 		return nil, t.linkError("open", path, err)
 	}
 	return adoptOrClose(n, t.path(path))
-}
-
-// PIDFD opens a pidfd of the task, verified to be this task's and not that of a
-// successor with the same number. Linux 5.3 for a process; PIDFD_THREAD of Linux
-// 6.9 for a thread.
-func (t Task) PIDFD() (*os.File, error) {
-	flags := 0
-	if t.tid != t.pid {
-		flags = unix.PIDFD_THREAD
-	}
-	fd, err := unix.PidfdOpen(t.tid, flags)
-	if err != nil {
-		return nil, wrap("pidfd of", t.path(".\x00"), err, pidfdKind)
-	}
-	// The number was this task's for as long as its directory answers.
-	if _, err := readAll(t.fd, "comm\x00", make([]byte, 0, 64)); err != nil {
-		_ = unix.Close(fd)
-		return nil, wrap("pidfd of", t.path(".\x00"), err, pidfdKind)
-	}
-	return os.NewFile(uintptr(fd), "pidfd"), nil
-}
-
-// OpenByPIDFD opens the namespace a link leads to through a pidfd
-// (PIDFD_GET_*_NAMESPACE, Linux 6.11). It is needed for PIDForChildren: the link
-// of a pid namespace with no init yet is ErrGone up to Linux 7.0, and this opens
-// it (pidfd_ioctl, fs/pidfs.c). [ErrGone] for zombies, [ErrDenied] without
-// PTRACE_MODE_READ_FSCREDS.
-func (t Task) OpenByPIDFD(l Link) (*NS, error) {
-	f, err := t.PIDFD()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	fd, err := unix.IoctlRetInt(int(f.Fd()), pidfdRequests[l])
-	if err != nil {
-		return nil, wrap("open", t.path(linkPaths[l]), err, pidfdKind)
-	}
-	return &NS{fd}, nil
-}
-
-var pidfdRequests = [NumLinks]uint{
-	unix.PIDFD_GET_USER_NAMESPACE, unix.PIDFD_GET_MNT_NAMESPACE, unix.PIDFD_GET_UTS_NAMESPACE,
-	unix.PIDFD_GET_IPC_NAMESPACE, unix.PIDFD_GET_PID_NAMESPACE, unix.PIDFD_GET_CGROUP_NAMESPACE,
-	unix.PIDFD_GET_NET_NAMESPACE, unix.PIDFD_GET_TIME_NAMESPACE,
-	unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE, unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE,
-}
-
-func pidfdKind(errno unix.Errno) error {
-	if errno == unix.EINVAL { // a flag or a request from before its time
-		return ErrNotSupported
-	}
-	return fileKind(errno)
 }
 
 // Threads appends the numbers of the process's threads to buf, its leader first.

@@ -1,0 +1,47 @@
+//go:build linux
+
+package dump
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/topology"
+)
+
+// TestLinks has the same tree read by its links and by pidfds: namespaces that are
+// shared, and ones of its own, of which one has no init yet.
+func TestLinks(t *testing.T) {
+	asUser(t)
+	p := testProc(t)
+	require.That(t, "nsid", nsfs.HaveNSID(p))
+	require.That(t, "pidfd-namespaces", nsfs.HavePIDFDNamespaces(p))
+	root := fork(t, nest(t), nsfs.User|nsfs.PID|nsfs.UTS)
+	fork(t, root, 0)
+	fork(t, root, nsfs.User|nsfs.PID|nsfs.Net)
+	call(t, fork(t, root, nsfs.User|nsfs.IPC), "unshare", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWPID|unix.CLONE_NEWTIME))
+	look := func(pidfds bool) []topology.Task {
+		g, err := run(t.Context(), Options{}, func(d *dumper) error {
+			d.root, d.pidfds = root.PID(), pidfds
+			return d.scanTree(TaskReference{nsfs.TaskLocator{PID: d.root}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantComplete(t, g)
+		var tasks []topology.Task
+		for _, task := range g.Tasks {
+			tasks = append(tasks, *task)
+		}
+		return tasks
+	}
+	byName := cmp.Transformer("name", (*topology.Namespace).Name)
+	if diff := cmp.Diff(look(false), look(true), byName); diff != "" {
+		t.Errorf("tasks (-by link +by pidfd):\n%s", diff)
+	}
+}
