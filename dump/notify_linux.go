@@ -36,6 +36,9 @@ type Notify struct {
 	Say func(line string)
 	// Dump says how the topology is looked at.
 	Dump Options
+	// Promise is set by PreDump. PostDump vetoes a loss of another kind than it has;
+	// without one it does not.
+	Promise *Promise
 }
 
 var _ criu.Notify = (*Notify)(nil)
@@ -49,7 +52,10 @@ func (n *Notify) PreDump() error {
 	return n.Mode.Guard(n.say, func() error {
 		o := n.Dump
 		o.CopiedBinds = true
-		_, err := n.look("before the dump", o)
+		g, findings, err := n.look("before the dump", o)
+		if g != nil {
+			n.Promise = promise(findings)
+		}
 		return err
 	})
 }
@@ -57,29 +63,29 @@ func (n *Notify) PreDump() error {
 // PostDump is called after a dump that succeeded, with the tree frozen.
 func (n *Notify) PostDump() error {
 	return n.Mode.Guard(n.say, func() error {
-		g, err := n.look("with the tree frozen", n.Dump)
+		g, findings, err := n.look("with the tree frozen", n.Dump)
 		if err != nil {
 			return err
 		}
 		if err := n.Save(n.Dir, g); err != nil {
 			return fmt.Errorf("write the topology of pid %d beside CRIU's images: %w", n.PID, err)
 		}
-		return nil
+		return n.Promise.broken(findings)
 	})
 }
 
 // look reads the topology and judges it.
-func (n *Notify) look(when string, o Options) (*topology.Graph, error) {
+func (n *Notify) look(when string, o Options) (*topology.Graph, []forecast.Finding, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 	defer cancel()
 	o.Offspring = true
 	g, err := Tree(ctx, n.PID, o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", when, err)
+		return nil, nil, fmt.Errorf("%s: %w", when, err)
 	}
 	findings, err := forecast.Of(g)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", when, err)
+		return nil, nil, fmt.Errorf("%s: %w", when, err)
 	}
 	var fatal error
 	for _, f := range findings {
@@ -89,7 +95,7 @@ func (n *Notify) look(when string, o Options) (*topology.Graph, error) {
 		}
 		n.say(f.String() + ": way out: " + f.Remedy)
 	}
-	return g, fatal
+	return g, findings, fatal
 }
 
 func (n *Notify) say(line string) {

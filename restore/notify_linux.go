@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/checkpoint-restore/go-criu/v7"
@@ -35,6 +36,8 @@ type Notify struct {
 	Say func(line string)
 	// Dump says how the result is looked at.
 	Dump dump.Options
+	// Report is what PostRestore has found, in one line, for PostResume to say.
+	Report string
 }
 
 var _ criu.Notify = (*Notify)(nil)
@@ -59,6 +62,7 @@ func (n *Notify) PreRestore() error {
 // the root task.
 func (n *Notify) PostRestore(pid int32) error {
 	return n.Mode.Guard(n.say, func() error {
+		n.Report = "nothing is verified"
 		g, err := n.load()
 		if err != nil {
 			return err
@@ -69,6 +73,15 @@ func (n *Notify) PostRestore(pid int32) error {
 		}
 		return n.verify(g, int(pid))
 	})
+}
+
+// PostResume is called when the tasks run. It says what was found before, and nothing
+// where that is not known.
+func (n *Notify) PostResume() error {
+	if n.Mode != dump.Off && n.Report != "" {
+		n.say("post-resume: the tree runs: " + n.Report)
+	}
+	return nil
 }
 
 // load reads the topology, nil where there is none.
@@ -107,8 +120,25 @@ func (n *Notify) verify(g *topology.Graph, pid int) error {
 	for _, f := range findings {
 		n.say(f.String())
 	}
-	n.say(fmt.Sprintf("verified: %d namespaces and %d tasks are as CRIU can restore them", made(live), len(live.Tasks)))
+	verified := fmt.Sprintf("verified: %d namespaces and %d tasks are as CRIU can restore them", made(live), len(live.Tasks))
+	n.say(verified)
+	n.Report = verified + "; not compared: " + strings.Join(apart(g, live, len(findings)), ", ")
 	return nil
+}
+
+// apart lists what verification leaves out.
+func apart(image, live *topology.Graph, losses int) []string {
+	list := []string{"clocks, of which CRIU makes new ones", "settings"}
+	if losses > 0 {
+		list = append(list, fmt.Sprintf("%d losses of CRIU's, which were said before", losses))
+	}
+	for _, g := range []*topology.Graph{image, live} {
+		if len(g.Header.Missing) > 0 {
+			list = append(list, fmt.Sprintf("what could not be seen (%s)", g.Header.Missing[0]))
+			break
+		}
+	}
+	return list
 }
 
 // made counts the namespaces that are not the host's.

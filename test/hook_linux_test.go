@@ -93,8 +93,11 @@ func TestHookSavesAndVerifies(t *testing.T) {
 		t.Errorf("renest show: %s", out)
 	}
 	pid, log, err := d.restore(t)
-	if err != nil || !strings.Contains(saidBy(log), "verified: ") {
+	if err != nil || !strings.Contains(saidBy(log), "renest: verified: ") || !strings.Contains(saidBy(log), "post-resume: the tree runs: verified: ") {
 		t.Fatalf("criu restore: %v\n%s%s", err, saidBy(log), errorsOf(log))
+	}
+	if left, _ := filepath.Glob(d.dir + "/renest-*"); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 	d.end(t, pid)
 
@@ -208,7 +211,7 @@ func TestNotify(t *testing.T) {
 		t.Fatalf("restore: %v, %q", err, said)
 	}
 	d.end(t, after.pid)
-	if !strings.Contains(strings.Join(said, "\n"), "verified: ") {
+	if !strings.Contains(strings.Join(said, "\n"), "post-resume: the tree runs: verified: ") {
 		t.Errorf("said %q", said)
 	}
 

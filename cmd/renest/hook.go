@@ -111,15 +111,17 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 	during.PID = pid
 	switch action {
 	case "pre-dump":
-		return during.PreDump()
+		return preDump(during, say)
 	case "post-dump":
-		return during.PostDump()
+		return postDump(during, say)
 	case "pre-restore":
 		return after.PreRestore()
 	case "post-restore":
-		return after.PostRestore(int32(pid))
+		return postRestore(after, pid, say)
+	case "post-resume":
+		return postResume(after, say)
 	case "network-lock", "network-unlock", "setup-namespaces", "post-setup-namespaces",
-		"pre-resume", "post-resume", "orphan-pts-master", "status-ready", "query-ext-files":
+		"pre-resume", "orphan-pts-master", "status-ready", "query-ext-files":
 		return nil
 	}
 	say("action " + strconv.Quote(action) + " is unknown to this version, nothing was done")

@@ -81,6 +81,9 @@ type Finding struct {
 	Remedy  string // what to do about it
 }
 
+// Kind names what a finding is about, whoever it befalls: "owner net".
+func (f Finding) Kind() string { return string(f.Rule) + " " + f.Type.String() }
+
 // String returns the finding in one line, without message, loss and remedy.
 func (f Finding) String() string {
 	var b strings.Builder
