@@ -12,14 +12,34 @@ import (
 	"github.com/renest/renest/test/require"
 )
 
+// buildPackages builds the packages, of version 1.2.3, and returns them by their kind.
+func buildPackages(t *testing.T) map[string]string {
+	t.Helper()
+	require.Command(t, "nfpm", "nfpm")
+	require.Command(t, "go", "golang")
+	dir := t.TempDir()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "../.ci/package", dir, "1.2.3").CombinedOutput(); err != nil {
+		t.Fatalf("package: %v\n%s", err, out)
+	}
+	made := map[string]string{}
+	for _, kind := range []string{"deb", "rpm"} {
+		files, err := filepath.Glob(filepath.Join(dir, "*."+kind))
+		if err != nil || len(files) != 1 {
+			t.Fatal(kind, files, err)
+		}
+		made[kind] = files[0]
+	}
+	return made
+}
+
 // TestPackages builds the packages, installs the .deb into a directory and uses
 // what it brings.
 func TestPackages(t *testing.T) {
-	require.Command(t, "nfpm", "nfpm")
-	require.Command(t, "go", "golang")
 	require.Root(t)
 	dpkg := require.Command(t, "dpkg", "dpkg")
-	dir, root := t.TempDir(), t.TempDir()
+	deb, root := buildPackages(t)["deb"], t.TempDir()
 	run := func(name string, args ...string) string {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -30,12 +50,6 @@ func TestPackages(t *testing.T) {
 		}
 		return string(out)
 	}
-	run("../.ci/package", dir, "1.2.3")
-	for _, pattern := range []string{"*.deb", "*.rpm"} {
-		if files, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(files) != 1 {
-			t.Fatal(pattern, files, err)
-		}
-	}
 	for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates"} {
 		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -44,8 +58,7 @@ func TestPackages(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(root, "var/lib/dpkg/status"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	debs, _ := filepath.Glob(filepath.Join(dir, "*.deb"))
-	run(dpkg, "--root="+root, "--install", debs[0])
+	run(dpkg, "--root="+root, "--install", deb)
 
 	program := filepath.Join(root, "usr/bin/renest")
 	if out := run(program, "demo"); !strings.Contains(out, "isomorphic") {

@@ -94,8 +94,12 @@ func flagsOf(c *cli.Command) []suggestion {
 		if d, ok := f.(cli.DocGenerationFlag); ok {
 			about = strings.ReplaceAll(d.GetUsage(), "`", "")
 		}
+		spelt := false
 		for _, name := range f.Names() {
-			out = append(out, suggestion{dashed(name), about})
+			if long := len(name) > 1; !long || !spelt { // another spelling would be in the way
+				out = append(out, suggestion{dashed(name), about})
+				spelt = spelt || long
+			}
 		}
 	}
 	return out

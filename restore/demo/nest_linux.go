@@ -82,7 +82,7 @@ func Start(ctx context.Context) (*Nest, error) {
 	}
 	a, err := n.build(ctx, n.crew.Root(), top(), outer)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("build a nest of namespaces (are user namespaces allowed? kernel.unprivileged_userns_clone, user.max_user_namespaces): %w", err), n.Close())
+		return nil, errors.Join(fmt.Errorf("build a nest of namespaces (are user namespaces allowed? not in a chroot; see kernel.unprivileged_userns_clone, user.max_user_namespaces): %w", err), n.Close())
 	}
 	n.pid = a.PID()
 	return n, nil

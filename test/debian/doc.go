@@ -4,6 +4,7 @@
 // folder, so it reads any suite, of any release, and changes nothing of the
 // system's. Where the packages come from is the mirror that the system's apt uses;
 // apt verifies the signature of the suites and the checksum of the packages.
+// A whole system, small and freshly installed, comes from it as well.
 //
 // It needs a Debian system with apt, dpkg-deb and the archive's keys (package
 // debian-archive-keyring), and no privilege.

@@ -4,7 +4,10 @@ _renest() {
 	local -a args opts
 	local cur=${words[CURRENT]}
 	args=("${(@)words[2,CURRENT-1]}")
-	if (( ${args[(Ie)--]} )); then # another program's command line
+	local -i at=${args[(ie)--]}
+	if (( at <= $#args )); then # another program's command line
+		shift $(( at + 1 )) words
+		(( CURRENT -= at + 1 ))
 		_normal
 		return
 	fi
