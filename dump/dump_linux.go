@@ -68,6 +68,9 @@ type dumper struct {
 	inner *inside           // agents, nil until they are needed
 	fresh map[string]string // settings of a fresh net namespace
 
+	ahead      func() (*inside, error) // of agents that are being started, nil where none are
+	freshAsked bool                    // for the settings of a fresh net namespace
+
 	lostTasks      int // of this look: that had ended before they were read
 	unknownSockets []unknownSocket
 	unopened       []unopened
@@ -104,6 +107,7 @@ func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.
 }
 
 func (d *dumper) scan(scan func(*dumper) error) error {
+	d.startAhead()
 	for _, step := range []func() error{
 		d.listActive,
 		d.readOwn,
@@ -161,8 +165,11 @@ const capSysPtrace = 19 // CAP_SYS_PTRACE, include/uapi/linux/capability.h
 
 func (d *dumper) close() error {
 	var err error
+	if d.ahead != nil { // nothing needed them
+		d.inner, err = d.ahead()
+	}
 	if d.inner != nil {
-		err = d.inner.close()
+		err = errors.Join(err, d.inner.close())
 	}
 	for _, ns := range d.kept {
 		_ = ns.Close()

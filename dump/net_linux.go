@@ -71,6 +71,7 @@ func (d *dumper) netVisit(n *node) visit {
 // freshNet has an agent make a net namespace to see what one begins with. That
 // depends on the host: much is copied from its own namespace or goes by its memory.
 func (v *inside) freshNet() error {
+	v.d.freshAsked = true
 	a, err := v.crew.Root().Fork(v.d.ctx, "fork agent", agent.ForkOptions{})
 	if err != nil {
 		return &lostError{err}

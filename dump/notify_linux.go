@@ -27,7 +27,7 @@ type Notify struct {
 
 	PID int    // of the tree's root, as in opts.Pid: the protocol does not tell
 	Dir string // of the images
-	// Save writes the topology into the folder, as images.WriteDir does. Required.
+	// Save writes the topology into the folder, as images.WriteBeside does. Required.
 	Save func(dir string, g *topology.Graph) error
 
 	Mode Mode
@@ -63,7 +63,9 @@ func (n *Notify) PreDump() error {
 // PostDump is called after a dump that succeeded, with the tree frozen.
 func (n *Notify) PostDump() error {
 	return n.Mode.Guard(n.say, func() error {
-		g, findings, err := n.look("with the tree frozen", n.Dump)
+		o := n.Dump
+		o.Still = true
+		g, findings, err := n.look("with the tree frozen", o)
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package dump
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 )
 
@@ -16,11 +15,14 @@ func (d *dumper) offspring(pids []int) []int {
 		if err != nil {
 			continue
 		}
-		threads, err = t.Threads(threads[:0])
+		threads = append(threads[:0], pids[i])
+		if n, countErr := t.NumThreads(); countErr != nil || n != 1 {
+			threads, err = t.Threads(threads[:0])
+		}
 		for _, tid := range threads {
 			if err == nil {
 				var text []byte
-				text, err = t.ReadFile(fmt.Sprintf("task/%d/children", tid))
+				text, err = t.ReadFile("task/" + strconv.Itoa(tid) + "/children")
 				for number := range bytes.FieldsSeq(text) {
 					if pid, err := strconv.Atoi(string(number)); err == nil {
 						pids = append(pids, pid)

@@ -67,6 +67,10 @@ type Options struct {
 	// CONFIG_PROC_CHILDREN, as CRIU does.
 	Offspring bool
 
+	// Still says that no task of the tree runs, as when CRIU has it frozen: one look
+	// at it is enough, and what it takes to look at settings is made ready meanwhile.
+	Still bool
+
 	// Kin is a crew that the agents of the dump are to be of the same family as.
 	// Optional.
 	Kin *agent.Crew

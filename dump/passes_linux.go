@@ -25,6 +25,8 @@ const (
 //
 // (Of two tasks that both live on, the one that is read later can hand a namespace
 // to the one that was read before. What listns(2) lists is safe from that too.)
+//
+// Of a tree that stands still, the first such look is the one.
 func (d *dumper) lookUntilStable(scan func(*dumper) error) error {
 	var stale []int
 	var lost bool
@@ -44,7 +46,7 @@ func (d *dumper) lookUntilStable(scan func(*dumper) error) error {
 		}
 		var unsure bool
 		stale, unsure = d.recheck()
-		if lost = d.lostTasks > 0 || unsure; d.look > 1 && !lost && len(stale) == 0 {
+		if lost = d.lostTasks > 0 || unsure; (d.look > 1 || d.opts.Still) && !lost && len(stale) == 0 {
 			return nil
 		}
 	}

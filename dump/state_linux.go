@@ -107,7 +107,7 @@ func (v *inside) read(a *asked) error {
 		func() error { return v.userHoles(a.holes) },
 		func() error { return v.bornOrNot(a.idle) },
 		func() error {
-			if !a.nets {
+			if !a.nets || v.d.freshAsked {
 				return nil
 			}
 			return v.freshNet()

@@ -73,17 +73,19 @@ func readAll(r io.Reader, path string) (*topology.Graph, error) {
 //
 // A symbolic link is followed. A device, a pipe or a socket that is there is
 // written to and never replaced.
-func WriteFile(path string, g *topology.Graph) error {
-	if err := writeFile(path, g); err != nil {
+func WriteFile(path string, g *topology.Graph) error { return write(path, g, true) }
+
+func write(path string, g *topology.Graph, durable bool) error {
+	if err := writeFile(path, g, durable); err != nil {
 		return fmt.Errorf("write image %s: %w", path, err)
 	}
 	return nil
 }
 
-func writeFile(path string, g *topology.Graph) error {
+func writeFile(path string, g *topology.Graph, durable bool) error {
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
-		return writeNew(path, g)
+		return writeNew(path, g, durable)
 	case err != nil:
 		return err
 	case info.IsDir():
@@ -95,7 +97,7 @@ func writeFile(path string, g *topology.Graph) error {
 	if err != nil {
 		return err
 	}
-	return writeNew(target, g)
+	return writeNew(target, g, durable)
 }
 
 // writeInto writes to what is no file.
@@ -109,13 +111,21 @@ func writeInto(path string, g *topology.Graph) error {
 
 // WriteDir writes an image of g as nstree.img into dir, as WriteFile does. A
 // dir that is not there is made, and taken away again if the image fails.
-func WriteDir(dir string, g *topology.Graph) error {
+func WriteDir(dir string, g *topology.Graph) error { return writeDir(dir, g, true) }
+
+// WriteBeside writes as WriteDir does, and syncs nothing: for a folder of CRIU's, which
+// syncs none of its own images, while a tree stands still until this is done. A kill
+// leaves the old or the whole image too; a crash of the host may leave a damaged one,
+// which is seen when it is read.
+func WriteBeside(dir string, g *topology.Graph) error { return writeDir(dir, g, false) }
+
+func writeDir(dir string, g *topology.Graph, durable bool) error {
 	err := os.Mkdir(dir, 0o700)
 	made := err == nil
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write image: %w", err)
 	}
-	err = WriteFile(filepath.Join(dir, Name), g)
+	err = write(filepath.Join(dir, Name), g, durable)
 	if err != nil && made {
 		err = errors.Join(err, os.Remove(dir))
 	}
@@ -123,7 +133,7 @@ func WriteDir(dir string, g *topology.Graph) error {
 }
 
 // writeNew puts a new file in the place of path.
-func writeNew(path string, g *topology.Graph) (err error) {
+func writeNew(path string, g *topology.Graph, durable bool) (err error) {
 	dir, base := filepath.Split(path)
 	if dir == "" {
 		dir = "."
@@ -135,6 +145,9 @@ func writeNew(path string, g *topology.Graph) (err error) {
 	defer func() { err = errors.Join(err, t.discard()) }()
 	if err := Encode(t.file, g); err != nil {
 		return err
+	}
+	if !durable {
+		return t.publish(path)
 	}
 	// Before the name, lest a crash leave the name with nothing behind it.
 	if err := t.file.Sync(); err != nil {

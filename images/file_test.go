@@ -136,29 +136,31 @@ func TestWriteFileRefuses(t *testing.T) {
 }
 
 func TestWriteDir(t *testing.T) {
-	t.Run("made", func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "images")
-		for range 2 {
-			if err := WriteDir(dir, full()); err != nil {
-				t.Fatal(err)
+	for name, write := range map[string]func(string, *topology.Graph) error{"synced": WriteDir, "beside": WriteBeside} {
+		t.Run(name+", made", func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "images")
+			for range 2 {
+				if err := write(dir, full()); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		if diff := cmp.Diff([]string{Name}, names(t, dir)); diff != "" {
-			t.Errorf("(-want +there)\n%s", diff)
-		}
-		if _, err := ReadFile(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("taken back", func(t *testing.T) {
-		dir := filepath.Join(t.TempDir(), "images")
-		if err := WriteDir(dir, &topology.Graph{Header: topology.Header{Version: 9}}); !errors.Is(err, ErrVersion) {
-			t.Errorf("got %v, want %v", err, ErrVersion)
-		}
-		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("the directory was left: %v", err)
-		}
-	})
+			if diff := cmp.Diff([]string{Name}, names(t, dir)); diff != "" {
+				t.Errorf("(-want +there)\n%s", diff)
+			}
+			if _, err := ReadFile(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Run(name+", taken back", func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "images")
+			if err := write(dir, &topology.Graph{Header: topology.Header{Version: 9}}); !errors.Is(err, ErrVersion) {
+				t.Errorf("got %v, want %v", err, ErrVersion)
+			}
+			if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the directory was left: %v", err)
+			}
+		})
+	}
 }
 
 func TestReadFile(t *testing.T) {

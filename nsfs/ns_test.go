@@ -309,6 +309,15 @@ func TestStatus(t *testing.T) {
 	if err != nil || len(threads) < s.Threads || threads[0] != pid {
 		t.Errorf("Threads = %v, %v; status says %d", threads, err, s.Threads)
 	}
+	n, err := task.NumThreads()
+	for tries := 0; err == nil && n != len(threads) && tries < 1000; tries++ { // they come and go
+		if threads, err = task.Threads(nil); err == nil {
+			n, err = task.NumThreads()
+		}
+	}
+	if err != nil || n != len(threads) {
+		t.Errorf("NumThreads = %d, %v; there are %v", n, err, threads)
+	}
 	pids, err := p.PIDs(nil)
 	if err != nil {
 		t.Fatal(err)

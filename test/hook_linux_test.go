@@ -199,7 +199,7 @@ func TestNotify(t *testing.T) {
 	}
 	c := criu.MakeCriu()
 	c.SetCriuPath(d.criu.Path())
-	if err := c.Dump(opts, &dump.Notify{PID: s.root, Dir: d.dir, Save: images.WriteDir, Say: say}); err != nil {
+	if err := c.Dump(opts, &dump.Notify{PID: s.root, Dir: d.dir, Save: images.WriteBeside, Say: say}); err != nil {
 		t.Fatalf("dump: %v, %q", err, said)
 	}
 	if _, err := images.ReadFile(d.dir); err != nil {
@@ -217,7 +217,7 @@ func TestNotify(t *testing.T) {
 
 	s = startShape(t, "sid name=root ( net )")
 	opts.Pid, opts.Root, opts.RstSibling = proto.Int32(int32(s.root)), nil, nil
-	if err := c.Dump(opts, &dump.Notify{PID: s.root, Dir: d.dir, Save: images.WriteDir}); err == nil || !alive(s.root) {
+	if err := c.Dump(opts, &dump.Notify{PID: s.root, Dir: d.dir, Save: images.WriteBeside}); err == nil || !alive(s.root) {
 		t.Errorf("a destructive dump: %v, the tree runs: %v", err, alive(s.root))
 	}
 }

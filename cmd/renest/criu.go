@@ -69,7 +69,7 @@ func runCRIUDump(c *cli.Context) error {
 		return err
 	}
 	result, err := dumpcriu.Dump(c.Context, dumpcriu.Options{
-		Tree: dump.TaskReference(*c.Generic("tree").(*taskValue)), Dir: dir, CRIU: c.Path("criu"), Config: config, WriteImage: images.WriteDir,
+		Tree: dump.TaskReference(*c.Generic("tree").(*taskValue)), Dir: dir, CRIU: c.Path("criu"), Config: config, WriteImage: images.WriteBeside,
 	})
 	if err != nil {
 		return err

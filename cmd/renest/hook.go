@@ -92,7 +92,7 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 			return nil // renest criu is at it, and looks for itself
 		}
 	}
-	during := &dump.Notify{Dir: dir, Save: images.WriteDir, Mode: mode, Say: say}
+	during := &dump.Notify{Dir: dir, Save: images.WriteBeside, Mode: mode, Say: say}
 	after := &restore.Notify{Dir: dir, Load: images.ReadFile, Mode: mode, Say: say}
 	var pid int
 	var err error

@@ -40,7 +40,7 @@ func BenchmarkFreeze(b *testing.B) {
 		return time.Since(start), err
 	}
 	notify := func() (time.Duration, error) {
-		n := dump.Notify{PID: root, Dir: dir, Save: images.WriteDir}
+		n := dump.Notify{PID: root, Dir: dir, Save: images.WriteBeside}
 		start := time.Now()
 		err := n.PostDump()
 		return time.Since(start), err
