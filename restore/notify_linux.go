@@ -105,6 +105,8 @@ func (n *Notify) verify(g *topology.Graph, pid int) error {
 	}
 	o := n.Dump
 	o.Offspring = true
+	// listns(2) would show what CRIU itself has made on the way and still holds.
+	o.Source = dump.Proc
 	live, err := dump.Tree(ctx, pid, o)
 	if err != nil {
 		return fmt.Errorf("look at what CRIU has restored: %w", err)

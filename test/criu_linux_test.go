@@ -240,6 +240,10 @@ func startCounter(t *testing.T, spec level) (pid int) {
 		if t.Failed() {
 			b, _ := os.ReadFile(log.Name())
 			t.Logf("the service says: %s", b)
+			for s := &spec; s != nil; s = s.Child {
+				b, _ := os.ReadFile(filepath.Join(s.Root, "tmp/log"))
+				t.Logf("in %q it says: %s", s.Root, b)
+			}
 		}
 		if alive(pid) {
 			end(t, pid)

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -49,7 +50,7 @@ func run(m *testing.M) (int, error) {
 	builds = &built{
 		dir: dir,
 		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
-			return suite.Build(context.Background(), dir, suite.Module+"/...")
+			return suite.Build(context.Background(), dir, suite.Module+"/"+cmp.Or(*only, "..."))
 		}),
 		programs: sync.OnceValues(func() (string, error) {
 			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))

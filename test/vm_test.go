@@ -53,7 +53,7 @@ type round struct {
 
 func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary) {
 	const limit = 8 * time.Minute
-	job := vm.Job{Files: slices.Concat(vm.Busybox(busybox), carryPrograms(t), carryCRIU(t, k.Suite))}
+	job := vm.Job{Files: slices.Concat(vm.Busybox(busybox), carryPrograms(t), carryCRIU(t))}
 	var rounds []round
 	for _, b := range all {
 		if elsewhere(b) {
@@ -133,13 +133,9 @@ func carryPrograms(t *testing.T) []vm.File {
 // guestCRIU is where CRIU is in a VM.
 const guestCRIU = "/opt/criu"
 
-// carryCRIU lists CRIU for a VM. Where nf_tables and the socket diagnostics are
-// modules, which a VM does not have, it does not start.
-func carryCRIU(t *testing.T, s vm.Suite) []vm.File {
+// carryCRIU lists CRIU for a VM.
+func carryCRIU(t *testing.T) []vm.File {
 	t.Helper()
-	if s == vm.Stable {
-		return nil
-	}
 	i, err := criu.Find()
 	require.That(t, "criu", err)
 	files, err := i.Files(guestCRIU)

@@ -58,12 +58,14 @@ func Find() (Installation, error) {
 	return i, nil
 }
 
-// Require requires a CRIU and the superuser, without whom it does nothing of use.
+// Require requires a CRIU and the superuser, without whom it does nothing of use, and
+// has its programs found first until the test ends: CRIU looks for ip in PATH.
 func Require(t testing.TB) Installation {
 	t.Helper()
 	require.Root(t)
 	i, err := Find()
 	require.That(t, "criu", err)
+	t.Setenv("PATH", i.Bin()+":"+os.Getenv("PATH"))
 	return i
 }
 

@@ -66,7 +66,7 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	if err := os.RemoveAll(filepath.Join(dir, "modules")); err != nil {
 		return Kernel{}, err
 	}
-	for _, name := range []string{"vmlinuz", "modules"} {
+	for _, name := range []string{"vmlinuz", "modules", filepath.Base(wantedFile("modules"))} {
 		if err := os.Rename(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
 			return Kernel{}, err
 		}

@@ -48,7 +48,7 @@ func Find(s Suite) (Kernel, error) {
 		return Kernel{}, fmt.Errorf("kernel of %s: %w", s, err)
 	}
 	k := Kernel{s, strings.TrimSpace(string(release)), filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "modules")}
-	if _, err := os.Stat(k.Modules); err != nil { // of a time when there were none
+	if !haveModules(k.Modules) { // fetched when there were fewer
 		return Kernel{}, fmt.Errorf("%s: %w", s, ErrNoKernel)
 	}
 	return k, nil

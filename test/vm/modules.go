@@ -14,10 +14,28 @@ import (
 	"github.com/renest/renest/test/vm/wire"
 )
 
-// modules are those that a VM loads, in this order: what CRIU asks about sockets, and
-// the device of containers.
+// modules are those that a VM loads, each after those it depends on: what CRIU asks
+// about sockets, packet filters and connections, which it saves with every net
+// namespace, and the devices of containers. Some kernels have some of them built in.
 func modules() []string {
-	return []string{"inet_diag", "tcp_diag", "udp_diag", "raw_diag", "unix_diag", "netlink_diag", "af_packet_diag", "veth"}
+	return []string{
+		"inet_diag", "tcp_diag", "udp_diag", "raw_diag", "unix_diag", "netlink_diag", "af_packet_diag",
+		"nfnetlink", "libcrc32c", "nf_tables", "nf_defrag_ipv4", "nf_defrag_ipv6", "nf_conntrack", "nf_conntrack_netlink",
+		"veth", "tun",
+	}
+}
+
+// wanted is the text of the file beside a folder of modules that says which were
+// looked for.
+func wanted() string { return strings.Join(modules(), "\n") + "\n" }
+
+// wantedFile is its name.
+func wantedFile(modules string) string { return modules + ".wanted" }
+
+// haveModules reports whether the modules in dir are the ones that a VM loads today.
+func haveModules(dir string) bool {
+	text, err := os.ReadFile(wantedFile(dir))
+	return err == nil && string(text) == wanted()
 }
 
 // fetchModules puts the modules of a kernel into dir. Since 7.2 they are a package of
@@ -32,14 +50,17 @@ func fetchModules(ctx context.Context, a *debian.Archive, release, deb, dir stri
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	wanted := map[string]string{}
+	if err := os.WriteFile(wantedFile(dir), []byte(wanted()), 0o644); err != nil {
+		return err
+	}
+	files := map[string]string{}
 	for i, name := range modules() {
-		wanted[name+".ko.xz"] = fmt.Sprintf("%02d-%s.ko.xz", i, name)
+		files[name+".ko.xz"] = fmt.Sprintf("%02d-%s.ko.xz", i, name)
 	}
 	return debian.Unpack(ctx, deb, func(h *tar.Header, r io.Reader) error {
-		file, ok := wanted[path.Base(h.Name)]
+		file, ok := files[path.Base(h.Name)]
 		if !ok || h.Typeflag != tar.TypeReg {
-			return nil // some are part of some kernels
+			return nil
 		}
 		return writeFile(filepath.Join(dir, file), r)
 	})
