@@ -72,5 +72,5 @@ func (d *dumper) startInside() (*inside, error) {
 			return nil, errors.Join(err, crew.Close())
 		}
 	}
-	return &inside{d: d, crew: crew, admin: admin}, nil
+	return &inside{d: d, crew: crew, admin: admin, tid: nativeTID}, nil
 }

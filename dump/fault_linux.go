@@ -3,6 +3,8 @@ package dump
 import (
 	"errors"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/renest/renest/nsfs"
 )
 
@@ -16,4 +18,13 @@ func (d *dumper) fault(object, what string, err error) {
 	default:
 		d.miss.add(object, what+": "+reason(err))
 	}
+}
+
+// reason is the short form of an error, for a line that names the object.
+func reason(err error) string {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
 }

@@ -24,15 +24,17 @@ type inside struct {
 	pidMaxOwn bool                   // a pid namespace has a pid_max of its own
 	used      map[*node]map[int]bool // pid: numbers that natives had better not take
 	last      map[*node]int          // pid: the number that a native took last
+	tid       int                    // that the first one takes
 }
 
 // visit is a stay in one namespace.
 type visit struct {
 	node *node
 	// ask adds calls, all of which may fail; settings are to be read below proc.
-	ask  func(p *agent.Program, proc agent.Arg)
-	take func() error // takes the answers, after all of them
-	what string       // of the state that is missing where it fails
+	ask   func(p *agent.Program, proc agent.Arg)
+	take  func() error // takes the answers, after all of them
+	what  string       // of the state that is missing where it fails
+	files bool         // it reads settings
 }
 
 // visitBatch bounds the descriptors held at a time, here and in the agents.
@@ -268,6 +270,9 @@ func (v *inside) batch(a *agent.Agent, visits []visit) error {
 		next := first
 		for ; next < len(visits) && p.Len() < programCalls; next++ {
 			if w := visits[next]; got[next].err == nil {
+				if w.files {
+					proc = proc.renewed(v, &p)
+				}
 				joined[next] = setns(&p, got[next].fd, w.node)
 				w.ask(&p, proc.proc)
 				p.Call("close", unix.SYS_CLOSE, agent.Int(got[next].fd)).MayFail()
@@ -350,13 +355,4 @@ func (e *lostError) Unwrap() error { return e.err }
 func lost(err error) bool {
 	var l *lostError
 	return errors.As(err, &l) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// reason is the short form of an error, for a line that names the object.
-func reason(err error) string {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
-		return errno.Error()
-	}
-	return err.Error()
 }

@@ -35,8 +35,9 @@ func (d *dumper) ipcVisit(n *node) visit {
 	var calls [3]*agent.Call
 	var files *sysctlFiles
 	return visit{
-		node: n,
-		what: "ipc settings",
+		node:  n,
+		what:  "ipc settings",
+		files: true,
 		ask: func(p *agent.Program, proc agent.Arg) {
 			msg, sem, shm = agent.NewBuffer(32), agent.NewBuffer(40), agent.NewBuffer(72)
 			calls[0] = p.Call("msgctl", unix.SYS_MSGCTL, agent.Int(0), agent.Int(ipcInfo), agent.Out(msg)).MayFail()

@@ -174,6 +174,7 @@ func (v *inside) nativeBatch(a *agent.Agent, top *node, group []*native) (again 
 		got[n] = list[i]
 	}
 	for _, x := range group {
+		proc = proc.renewed(v, &p)
 		x.ask(v, &p, proc.proc, top, got)
 	}
 	for _, o := range list {
@@ -319,8 +320,11 @@ func (v *inside) use(n *node, tid int) {
 // time: that of a child which has ended is taken until the kernel has let go of it.
 func (v *inside) free(n *node) int {
 	for range nativeTID {
-		tid := v.last[n] - 1
-		if tid < 2 {
+		tid, begun := v.last[n]
+		switch tid--; {
+		case !begun:
+			tid = v.tid
+		case tid < 2:
 			tid = nativeTID
 		}
 		v.last[n] = tid

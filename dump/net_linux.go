@@ -54,9 +54,10 @@ func (r *netReads) state(fresh map[string]string) (*topology.NetState, error) {
 func (d *dumper) netVisit(n *node) visit {
 	var reads *netReads
 	return visit{
-		node: n,
-		what: "net settings",
-		ask:  func(p *agent.Program, proc agent.Arg) { reads = readNet(p, proc) },
+		node:  n,
+		what:  "net settings",
+		files: true,
+		ask:   func(p *agent.Program, proc agent.Arg) { reads = readNet(p, proc) },
 		take: func() error {
 			if d.fresh == nil {
 				return errNoFresh

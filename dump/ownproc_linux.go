@@ -17,7 +17,12 @@ import (
 type ownProc struct {
 	proc  agent.Arg
 	mount *agent.Call // nil without
+	used  int         // by how many namespaces
 }
+
+// ownProcUses is by how many namespaces one is used: to mount another costs what ten
+// files do, and with so many namespaces a look-up goes past all of them.
+const ownProcUses = 8
 
 // openProc adds the mounting of a procfs to p; where that is not allowed, the
 // program goes by the one that all agents have.
@@ -35,6 +40,16 @@ func mountProc(p *agent.Program) *agent.Call {
 	mount := p.Call("fsmount", unix.SYS_FSMOUNT, fs.Ret(), agent.Int(unix.FSMOUNT_CLOEXEC), agent.Int(0)).MayFail()
 	p.Call("close", unix.SYS_CLOSE, fs.Ret()).MayFail()
 	return mount
+}
+
+// renewed returns the procfs for the settings of one more namespace.
+func (o ownProc) renewed(v *inside, p *agent.Program) ownProc {
+	if o.mount != nil && o.used == ownProcUses {
+		o.close(p)
+		o = v.openProc(p)
+	}
+	o.used++
+	return o
 }
 
 // close adds the unmounting.

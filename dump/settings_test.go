@@ -117,6 +117,38 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestSettingsOfMany reads settings that differ in each of so many namespaces that
+// several families of agents do it.
+func TestSettingsOfMany(t *testing.T) {
+	asUser(t)
+	outer := fork(t, nest(t), nsfs.User|nsfs.PID)
+	const many = besideFrom + 10 // of user and of pid namespaces
+	setting := func(name string, i int) topology.Sysctls {
+		return topology.Sysctls{{Name: name, Value: strconv.Itoa(1000 + i)}}
+	}
+	agents := make([]*agent.Agent, many)
+	for i := range agents {
+		agents[i] = fork(t, outer, nsfs.User|nsfs.PID|nsfs.IPC)
+		set(t, agents[i], setting("user.max_net_namespaces", i))
+		set(t, agents[i], setting("kernel.msgmax", i))
+	}
+	g := tree(t, outer.PID())
+	wantComplete(t, g)
+	for i, a := range agents {
+		at := slices.IndexFunc(g.Tasks, func(t *topology.Task) bool { return t.PID == a.PID() })
+		if at < 0 {
+			t.Fatalf("agent %d is not there", i)
+		}
+		user, ipc := g.Tasks[at].Namespaces[topology.InUser], g.Tasks[at].Namespaces[topology.InIPC]
+		if diff := cmp.Diff(setting("user.max_net_namespaces", i), user.User.Sysctls); diff != "" {
+			t.Errorf("agent %d, user (-want +got):\n%s", i, diff)
+		}
+		if diff := cmp.Diff(setting("kernel.msgmax", i), ipc.IPC.Sysctls); diff != "" {
+			t.Errorf("agent %d, ipc (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
 // TestFollowers keeps what the kernel changes along with another setting, also where
 // it was set back to what a fresh namespace has.
 func TestFollowers(t *testing.T) {

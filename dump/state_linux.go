@@ -46,6 +46,12 @@ func (a *asked) empty() bool {
 // asked finds out what is to be read, once /proc has shown what it does.
 func (d *dumper) asked() *asked {
 	a := &asked{}
+	parents := map[*node]bool{} // of pid namespaces, which takes an init
+	for _, n := range d.nodes {
+		if n.ref.Type == nsfs.PID && n.parent != nil {
+			parents[n.parent] = true
+		}
+	}
 	for _, n := range d.nodes {
 		switch {
 		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil:
@@ -57,7 +63,7 @@ func (d *dumper) asked() *asked {
 			a.visits = append(a.visits, d.timeVisit(n))
 		case n.ref.Type == nsfs.Cgroup:
 			a.visits = append(a.visits, d.cgroupVisit(n))
-		case n.ref.Type == nsfs.PID && n.noInit && !n.unborn && !d.hasPIDChild(n):
+		case n.ref.Type == nsfs.PID && n.noInit && !n.unborn && !parents[n]:
 			a.idle = append(a.idle, n)
 		}
 		if !n.external && !d.opts.NoSysctls {
@@ -93,12 +99,39 @@ func (d *dumper) readInside(a *asked) error {
 		d.miss.add("what only an agent reads", err.Error())
 		return nil
 	}
-	wait := d.beside(v, func(v *inside) error { return v.natives(a.users, a.pids) }, len(a.users)+len(a.pids))
+	first, second := a.halves()
+	wait := d.beside(v, first, nativeTID)
+	waitToo := d.beside(v, second, nativeTID/2)
 	err = v.read(a)
-	if err = errors.Join(err, wait()); err != nil {
+	if err = errors.Join(err, wait(), waitToo()); err != nil {
 		return fmt.Errorf("dump: %w", err)
 	}
 	return nil
+}
+
+// half is half of what natives are asked for.
+type half struct{ users, pids []*node }
+
+// halves splits what natives are asked for, which takes longer than all else, where
+// each half is worth a family of agents. A pid namespace goes with its owner.
+func (a *asked) halves() (first, second half) {
+	if len(a.users)+len(a.pids) < 2*besideFrom {
+		return half{a.users, a.pids}, half{}
+	}
+	early := map[*node]bool{}
+	n := len(a.users) / 2
+	first.users, second.users = a.users[:n], a.users[n:]
+	for _, n := range first.users {
+		early[n] = true
+	}
+	for _, n := range a.pids {
+		if early[n.owner] {
+			first.pids = append(first.pids, n)
+		} else {
+			second.pids = append(second.pids, n)
+		}
+	}
+	return first, second
 }
 
 // read reads all but what natives do.
@@ -125,19 +158,21 @@ func (v *inside) read(a *asked) error {
 // besideFrom is how many namespaces are worth another family of agents.
 const besideFrom = 50
 
-// beside has agents of their own do something with many namespaces at the same time,
-// and with few has v do it in the end. Either is awaited by the function that it
-// returns.
-func (d *dumper) beside(v *inside, do func(*inside) error, namespaces int) (wait func() error) {
-	if namespaces < besideFrom {
-		return func() error { return do(v) }
+// beside has agents of their own see to many natives at the same time, and with few
+// has v do it in the end. Either is awaited by the function that it returns. Where
+// two do it at the same time, each has other numbers to begin with.
+func (d *dumper) beside(v *inside, h half, tid int) (wait func() error) {
+	inTheEnd := func() error { return v.natives(h.users, h.pids) }
+	if len(h.users)+len(h.pids) < besideFrom {
+		return inTheEnd
 	}
 	w, err := d.startInside()
 	if err != nil {
-		return func() error { return do(v) }
+		return inTheEnd
 	}
+	w.tid = tid
 	done := make(chan error, 1)
-	go func() { done <- errors.Join(do(w), w.close()) }()
+	go func() { done <- errors.Join(w.natives(h.users, h.pids), w.close()) }()
 	return func() error { return <-done }
 }
 
@@ -159,14 +194,4 @@ func (d *dumper) setStates() {
 			n.out.PID.Init = n.init
 		}
 	}
-}
-
-// hasPIDChild reports whether n is the parent of another, which takes an init.
-func (d *dumper) hasPIDChild(n *node) bool {
-	for _, c := range d.nodes {
-		if c.parent == n {
-			return true
-		}
-	}
-	return false
 }
