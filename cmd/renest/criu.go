@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -47,7 +49,7 @@ func criuCommand() *cli.Command {
 					dir, program,
 					&cli.StringFlag{Name: "name", Usage: "restore under `NAME`"},
 					&cli.PathFlag{Name: "root", Usage: "the root directory of the outermost tasks is at `PATH`, if not where it was", TakesFile: true},
-					&cli.BoolFlag{Name: "restore-sibling", Aliases: []string{"S"}, Usage: "have CRIU make the first task as its sibling"},
+					&cli.BoolFlag{Name: "restore-sibling", Aliases: []string{"S"}, Usage: "be the parent of the first task, wait for it and end as it does"},
 				},
 				Action:       runCRIURestore,
 				OnUsageError: badUsage,
@@ -124,7 +126,35 @@ func runCRIURestore(c *cli.Context) error {
 			return err
 		}
 	}
+	if c.Bool("restore-sibling") {
+		return waitFor(c.Context, result.PIDs[0])
+	}
 	return nil
+}
+
+// waitFor waits for a child, and ends as it does. What is told to end before leaves the
+// child to the next subreaper.
+func waitFor(ctx context.Context, pid int) error {
+	type end struct {
+		status syscall.WaitStatus
+		err    error
+	}
+	ended := make(chan end, 1)
+	go func() {
+		var e end
+		for {
+			if _, e.err = syscall.Wait4(pid, &e.status, 0, nil); !errors.Is(e.err, syscall.EINTR) {
+				break
+			}
+		}
+		ended <- e
+	}()
+	select {
+	case e := <-ended:
+		return statusError(e.status, e.err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func shareImages(dir string, types []topology.Type) (map[string][]byte, error) {

@@ -69,9 +69,10 @@ func (h *Held) through() error {
 
 // Fork has the thread fork, and lends the child to a function, which is to have it
 // execute something. Otherwise it is killed, and is the parent's to be waited for. The
-// number is the tracer's for it.
-func (h *Held) Fork(use func(child *Held) error) (pid int, err error) {
-	if _, err := h.Call("fork", unix.SYS_CLONE, uintptr(unix.SIGCHLD)); err != nil {
+// number is the tracer's for it. Flags are those of clone(2): CLONE_PARENT makes the
+// child one of the thread's parent.
+func (h *Held) Fork(flags uintptr, use func(child *Held) error) (pid int, err error) {
+	if _, err := h.Call("fork", unix.SYS_CLONE, flags|uintptr(unix.SIGCHLD)); err != nil {
 		return 0, err
 	}
 	if h.event != unix.PTRACE_EVENT_FORK && h.event != unix.PTRACE_EVENT_CLONE {

@@ -66,7 +66,7 @@ func TestHold(t *testing.T) {
 		if _, err := h.Call("close", unix.SYS_CLOSE, 9999); !errors.Is(err, unix.EBADF) {
 			return fmt.Errorf("close of what is not open: %w", err)
 		}
-		child, err = h.Fork(func(c *tracee.Held) error {
+		child, err = h.Fork(0, func(c *tracee.Held) error {
 			return c.Execute("/bin/sh", []string{"sh", "-c", `echo "$0 $PPID $X"`, "hello"}, []string{"X=y z", "PATH=/bin"})
 		})
 		return err
@@ -143,7 +143,7 @@ func TestHoldFailure(t *testing.T) {
 		var child int
 		want := errors.New("no")
 		err := tracee.Hold(t.Context(), s.pid, func(h *tracee.Held) error {
-			_, err := h.Fork(func(c *tracee.Held) error {
+			_, err := h.Fork(0, func(c *tracee.Held) error {
 				child, _ = c.Call("getpid", unix.SYS_GETPID)
 				return want
 			})
@@ -163,7 +163,7 @@ func TestHoldFailure(t *testing.T) {
 		s := start(t, "cat")
 		s.echo(t, "begin")
 		err := tracee.Hold(t.Context(), s.pid, func(h *tracee.Held) error {
-			_, err := h.Fork(func(c *tracee.Held) error { return c.Execute("/nonexistent/x", []string{"x"}, nil) })
+			_, err := h.Fork(0, func(c *tracee.Held) error { return c.Execute("/nonexistent/x", []string{"x"}, nil) })
 			return err
 		})
 		if !errors.Is(err, unix.ENOENT) {

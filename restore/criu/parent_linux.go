@@ -29,6 +29,9 @@ type parent struct {
 	pid   int // of the task
 	model int // of the agent that is where CRIU is to be
 	proc  *nsfs.Proc
+	// own says that it is not the task that is to be the parent, but its own parent,
+	// which is the calling process.
+	own bool
 
 	criu    int // CRIU's pid
 	number  int // and that in the task's pid namespace
@@ -42,7 +45,14 @@ func (p *parent) start(ctx context.Context, prog dumpcriu.Program) error {
 		if p.pending, err = pendingChild(h); err != nil {
 			return err
 		}
-		if p.criu, err = h.Fork(func(c *tracee.Held) error { return p.become(c, prog) }); err != nil {
+		var flags uintptr
+		if p.own {
+			flags = unix.CLONE_PARENT
+			if err := p.follow(h); err != nil {
+				return err
+			}
+		}
+		if p.criu, err = h.Fork(flags, func(c *tracee.Held) error { return p.become(c, prog) }); err != nil {
 			return err
 		}
 		// Dead or alive it is there, for only the task can wait for it.
@@ -55,6 +65,15 @@ func (p *parent) start(ctx context.Context, prog dumpcriu.Program) error {
 		}
 		return err
 	})
+}
+
+// follow has the task have its children in the agent's pid namespace.
+func (p *parent) follow(h *tracee.Held) error {
+	fd, err := h.Call("pidfd_open", unix.SYS_PIDFD_OPEN, uintptr(p.model), 0)
+	if err == nil {
+		_, err = h.Call("setns", unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWPID)
+	}
+	return err
 }
 
 // become makes CRIU of a copy of the task: it goes where the agent is, and takes the
@@ -192,6 +211,10 @@ func (p *parent) wait(ctx context.Context) (ws syscall.WaitStatus, err error) {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
+	}
+	if p.own {
+		_, err := unix.Wait4(p.criu, (*unix.WaitStatus)(&ws), 0, nil)
+		return ws, err
 	}
 	err = tracee.Hold(ctx, p.pid, func(h *tracee.Held) error {
 		at, err := h.Place(4, func(uint64) []byte { return make([]byte, 4) })

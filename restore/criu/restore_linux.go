@@ -32,8 +32,9 @@ type Options struct {
 	// Root is where the root directory of the outermost tasks is, where that is
 	// not the one in the record.
 	Root string
-	// Sibling has CRIU make the first tasks as siblings of its own (-S of criu
-	// restore).
+	// Sibling has the calling process be the parent of the outermost first task (-S of
+	// criu restore), which it has to wait for. Else, and where that parent ends, the
+	// init of the pid namespace is, or the next subreaper.
 	Sibling bool
 }
 
@@ -256,5 +257,8 @@ func (r *restorer) adopt() error {
 func (r *restorer) kill() {
 	for _, l := range r.done {
 		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
+		if l.parent != nil && l.parent.own {
+			_, _ = unix.Wait4(l.pid, nil, 0, nil)
+		}
 	}
 }

@@ -34,7 +34,8 @@ type layerRun struct {
 	fds     map[*topology.Namespace]int // in the agents' table
 	helpers []int
 	born    []*agent.Agent
-	parent  *parent // where CRIU has another than its agent
+	parent  *parent     // where CRIU has another than its agent
+	twins   *agent.Crew // with its guardian's siblings, see ownParent
 
 	pid   int // of the first task, in our own pid namespace
 	pidfd int
@@ -73,7 +74,9 @@ func (l *layerRun) run(log string) (err error) {
 	if err := l.start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove(), l.parent.close()) }()
+	defer func() {
+		err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove(), l.parent.close(), l.closeTwins())
+	}()
 	if err := l.enter(); err != nil {
 		return err
 	}
@@ -96,22 +99,44 @@ func (l *layerRun) startCRIU(wire *dumpcriu.Wire) (*dumpcriu.Service, error) {
 	p := dumpcriu.Program{
 		Path: l.r.o.CRIU, Wire: agent.FirstFile, Stdin: agent.FirstFile + 1, Log: agent.FirstFile + 2, More: l.inherited(),
 	}
-	if l.layer.parent == nil {
+	var err error
+	switch {
+	case l.layer.parent != nil:
+		l.parent, err = l.restoredParent()
+	case l.r.o.Sibling && l.index == 0:
+		l.parent, err = l.ownParent()
+	default:
 		return dumpcriu.Start(l.ctx, l.agent, wire, p)
 	}
-	pid, err := l.r.find(l.layer.parent)
 	if err != nil {
 		return nil, err
 	}
-	l.parent = &parent{pid: pid, model: l.agent.PID(), proc: l.r.proc, pidfd: -1}
 	if err := l.parent.start(l.ctx, p); err != nil {
-		return nil, fmt.Errorf("start CRIU as a child of task %d: %w", l.layer.parent.PID, err)
+		return nil, fmt.Errorf("start CRIU as the child of another: %w", err)
 	}
 	// What comes to life from now on is not to trace it, and it served its purpose.
 	if err := l.agent.Protect(l.ctx); err != nil {
 		return nil, err
 	}
 	return dumpcriu.Started(wire, l.parent.criu, l.parent.wait)
+}
+
+// restoredParent is the task that was the parent of the layer's first one.
+func (l *layerRun) restoredParent() (*parent, error) {
+	pid, err := l.r.find(l.layer.parent)
+	return &parent{pid: pid, model: l.agent.PID(), proc: l.r.proc, pidfd: -1}, err
+}
+
+// ownParent has the calling process be the parent: by a child of it, the guardian of a
+// crew of its own, which bears its siblings.
+func (l *layerRun) ownParent() (*parent, error) {
+	crew, err := startCrew(l.ctx, l.r.proc, nil)
+	if err != nil {
+		return nil, err
+	}
+	l.twins = crew
+	root, err := status(l.r.proc, crew.Root().PID())
+	return &parent{pid: root.PPID, model: l.agent.PID(), proc: l.r.proc, pidfd: -1, own: true}, err
 }
 
 // openLog opens the log of CRIU, or nothing where the folder is read-only.
@@ -142,14 +167,26 @@ func (l *layerRun) start() error {
 		l.fds[n] = agent.FirstFile + len(l.files)
 		l.files = append(l.files, f)
 	}
-	fd, err := unix.FcntlInt(uintptr(l.r.proc.FD()), unix.F_DUPFD_CLOEXEC, 3)
+	var err error
+	l.crew, err = startCrew(l.ctx, l.r.proc, l.files)
+	return err
+}
+
+func (l *layerRun) closeTwins() error {
+	if l.twins == nil {
+		return nil
+	}
+	return l.twins.Close()
+}
+
+func startCrew(ctx context.Context, proc *nsfs.Proc, files []*os.File) (*agent.Crew, error) {
+	fd, err := unix.FcntlInt(uintptr(proc.FD()), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir := os.NewFile(uintptr(fd), "/proc")
 	defer dir.Close()
-	l.crew, err = agent.Start(l.ctx, agent.Options{Proc: dir, Name: "renest: criu restore", Files: l.files})
-	return err
+	return agent.Start(ctx, agent.Options{Proc: dir, Name: "renest: criu restore", Files: files})
 }
 
 // wanted are the namespaces that have to be opened: what CRIU is to be in or is
@@ -197,7 +234,7 @@ func (l *layerRun) request() *rpc.CriuOpts {
 		ManageCgroupsMode: rpc.CriuCgMode_IGNORE.Enum(),
 		TcpEstablished:    new(true),
 		FileLocks:         new(true),
-		RstSibling:        new(l.r.o.Sibling || l.parent != nil),
+		RstSibling:        new(l.parent != nil),
 		Unprivileged:      new(!l.layer.in(topology.User).External),
 	}
 	if l.stage.mounts {
@@ -243,6 +280,9 @@ func (l *layerRun) meet(pid int) error {
 	parents := []int{l.service.PID(), l.agent.PID()}
 	if l.parent != nil {
 		parents = append(parents, l.parent.pid)
+		if l.parent.own {
+			parents = append(parents, os.Getpid())
+		}
 	}
 	for _, parent := range parents {
 		for _, child := range children(parent) {
