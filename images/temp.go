@@ -26,7 +26,11 @@ func createTemp(dir, base string) (*tempFile, error) {
 		return &tempFile{file: f, dir: dir, base: base}, nil
 	}
 	f, err := os.CreateTemp(dir, "."+base+".*")
-	if err != nil {
+	var name *fs.PathError
+	switch {
+	case errors.As(err, &name): // which nobody gave
+		return nil, &fs.PathError{Op: "create a file in", Path: dir, Err: name.Err}
+	case err != nil:
 		return nil, err
 	}
 	return &tempFile{file: f, dir: dir, base: base, name: f.Name()}, nil

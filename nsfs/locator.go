@@ -57,7 +57,7 @@ func ParseLocator(s string) (Locator, error) {
 	case strings.Contains(s, ":["):
 		r, err := ParseRef(s)
 		if err != nil {
-			return Locator{}, fmt.Errorf("%q is not of the form net:[4026531840], a type and an inode number", s)
+			return Locator{}, errors.New("not of the form net:[4026531840], a type and an inode number")
 		}
 		return Locator{Ref: r}, nil
 	case looksLikeTask(s):

@@ -59,7 +59,7 @@ type Binding struct {
 }
 
 // ErrNotFound is returned where there is no tree of a name.
-var ErrNotFound = errors.New("no such restored tree")
+var ErrNotFound = errors.New("no such restored tree (renest ps lists them)")
 
 // Find reads the record of one tree.
 func Find(name string) (*Tree, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -25,10 +26,10 @@ func run(ctx context.Context, args []string, std streams) error {
 		args = append(args, "hook")
 	}
 	app := newApp(std)
-	err := app.RunContext(ctx, permute(app.Commands, args))
+	err := app.RunContext(ctx, permute(app, args))
 	var coder cli.ExitCoder
 	if errors.As(err, &coder) { // the library's own: no such help topic
-		return usagef("%w, see renest --help", err)
+		return usagef("%s, see renest --help", strings.Replace(err.Error(), "No ", "no ", 1))
 	}
 	return err
 }
@@ -77,6 +78,9 @@ func newApp(std streams) *cli.App {
 	}
 	for _, c := range app.Commands {
 		c.OnUsageError = badUsage
+		if c.Action == nil {
+			c.Action = noCommand
+		}
 		completes(c)
 		exemplify(c, c.Name+" ")
 	}
@@ -85,21 +89,37 @@ func newApp(std streams) *cli.App {
 
 // badUsage makes a usage error of what the flag parser says.
 func badUsage(c *cli.Context, err error, isSubcommand bool) error {
+	text := parserFlag.ReplaceAllStringFunc(err.Error(), func(s string) string {
+		m := parserFlag.FindStringSubmatch(s)
+		return map[string]string{
+			"flag provided but not defined:": "no flag ",
+			"flag needs an argument:":        "a value is missing behind ",
+			"for flag":                       "for ",
+		}[m[1]] + dashed(m[2])
+	})
 	if isSubcommand {
-		return usagef("%s: %w, see renest %s --help", c.Command.Name, err, c.Command.Name)
+		return usagef("%s: %s, see renest %s --help", c.Command.Name, text, c.Command.Name)
 	}
-	return usagef("%w, see renest --help", err)
+	return usagef("%s, see renest --help", text)
 }
+
+// parserFlag is how package flag names a flag.
+var parserFlag = regexp.MustCompile(`(flag provided but not defined:|flag needs an argument:|for flag) -([^\s:]+)`)
 
 // noCommand runs where no command has the name given.
 func noCommand(c *cli.Context) error {
 	name := c.Args().First()
 	if name == "" {
-		return cli.ShowAppHelp(c)
+		return cli.ShowSubcommandHelp(c)
 	}
 	var known []string
-	for _, command := range c.App.VisibleCommands() {
-		known = append(known, command.Name)
+	for _, command := range c.Command.Subcommands {
+		if !command.Hidden {
+			known = append(known, command.Name)
+		}
+	}
+	if c.Command.Name != c.App.Name {
+		name = c.Command.Name + " " + name
 	}
 	return usagef("no command %q (known: %s)", name, strings.Join(known, ", "))
 }

@@ -10,8 +10,9 @@ import (
 // permute puts the flags of a command first, so that they may stand behind its
 // arguments as well: show IMAGE --json. The library, like package flag, takes
 // everything behind the first argument for arguments. What follows a -- stays
-// behind it, for a command's own command line.
-func permute(commands []*cli.Command, args []string) []string {
+// behind it, for a command's own command line. The program's own flags may stand
+// there too, and go before the command.
+func permute(app *cli.App, args []string) []string {
 	at := 1
 	for at < len(args) && strings.HasPrefix(args[at], "-") && args[at] != "--" {
 		at++ // global flags, none of which takes a value
@@ -20,10 +21,11 @@ func permute(commands []*cli.Command, args []string) []string {
 	if at >= len(args) || args[len(args)-1] == completionFlag {
 		return args
 	}
-	command := find(commands, args[at])
+	command := find(app.Commands, args[at])
 	if command == nil {
 		return args
 	}
+	start := at
 	for at+1 < len(args) {
 		sub := find(command.Subcommands, args[at+1])
 		if sub == nil {
@@ -32,7 +34,8 @@ func permute(commands []*cli.Command, args []string) []string {
 		command = sub
 		at++
 	}
-	out := append([]string{}, args[:at+1]...)
+	global := slices.Clone(args[:start])
+	out := slices.Clone(args[start : at+1])
 	var rest []string
 	args = args[at+1:]
 	for len(args) > 0 {
@@ -44,16 +47,21 @@ func permute(commands []*cli.Command, args []string) []string {
 			args = nil
 		case arg == "-" || !strings.HasPrefix(arg, "-"):
 			rest = append(rest, arg)
+		case flagOf(app.Flags, arg) != nil && flagOf(command.Flags, arg) == nil:
+			global = append(global, arg)
 		default:
 			out = append(out, arg)
-			if takesValue(command, arg) && len(args) > 0 {
+			if takesValue(command, arg) {
+				if len(args) == 0 {
+					return append(global, out...) // the parser says that it is missing
+				}
 				out = append(out, args[0])
 				args = args[1:]
 			}
 		}
 	}
 	// The parser drops this -- and leaves one of the caller's.
-	return append(append(out, "--"), rest...)
+	return slices.Concat(global, out, []string{"--"}, rest)
 }
 
 // completionFlag is cli.BashCompletionFlag, which cannot be hidden from help.
@@ -71,15 +79,19 @@ func find(commands []*cli.Command, name string) *cli.Command {
 // takesValue reports whether arg is a flag of c whose value is the next
 // argument.
 func takesValue(c *cli.Command, arg string) bool {
+	d, ok := flagOf(c.Flags, arg).(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}
+
+// flagOf returns the one of flags that arg names, nil if none is.
+func flagOf(flags []cli.Flag, arg string) cli.Flag {
 	name := strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-")
-	for _, f := range c.Flags {
-		for _, n := range f.Names() {
-			if d, ok := f.(cli.DocGenerationFlag); ok && n == name {
-				return d.TakesValue()
-			}
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
 		}
 	}
-	return false
+	return nil
 }
 
 // operands returns the arguments of a command that runs no other: a -- among

@@ -9,7 +9,7 @@ import (
 )
 
 func TestPermute(t *testing.T) {
-	commands := []*cli.Command{{
+	app := &cli.App{Flags: []cli.Flag{&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}}}, Commands: []*cli.Command{{
 		Name:    "show",
 		Aliases: []string{"s"},
 		Flags: []cli.Flag{
@@ -17,7 +17,7 @@ func TestPermute(t *testing.T) {
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}},
 			&cli.GenericFlag{Name: "t", Value: new(taskValue)},
 		},
-	}}
+	}}}
 	tests := map[string]struct{ args, want string }{
 		"nothing":              {"renest", "renest"},
 		"flags first":          {"renest show --json x", "renest show --json -- x"},
@@ -27,7 +27,7 @@ func TestPermute(t *testing.T) {
 		"value glued":          {"renest show x -o=y z", "renest show -o=y -- x z"},
 		"two dashes":           {"renest show x --o y z", "renest show --o y -- x z"},
 		"value like a flag":    {"renest show x -t -1 z", "renest show -t -1 -- x z"},
-		"value missing":        {"renest show x -o", "renest show -o -- x"},
+		"value missing":        {"renest show x -o", "renest show -o"},
 		"value is dashes":      {"renest show -o -- x", "renest show -o -- -- x"},
 		"standard input":       {"renest show - --json", "renest show --json -- -"},
 		"standard output":      {"renest show x -o -", "renest show -o - -- x"},
@@ -35,13 +35,15 @@ func TestPermute(t *testing.T) {
 		"command line":         {"renest show x --json -- sh -c --json -- y", "renest show --json -- x -- sh -c --json -- y"},
 		"command line alone":   {"renest show -- sh -o x", "renest show -- -- sh -o x"},
 		"global flag":          {"renest --help show x --json", "renest --help show --json -- x"},
+		"global flag behind":   {"renest show x --json -q", "renest -q show --json -- x"},
+		"not a global flag":    {"renest show x -- sh -q", "renest show -- x -- sh -q"},
 		"unknown command":      {"renest shop x --json", "renest shop x --json"},
 		"dashes for a command": {"renest -- show x --json", "renest -- show x --json"},
 		"completion":           {"renest show x --json " + completionFlag, "renest show x --json " + completionFlag},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := permute(commands, strings.Fields(tt.args))
+			got := permute(app, strings.Fields(tt.args))
 			if diff := cmp.Diff(strings.Fields(tt.want), got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -76,7 +76,7 @@ func writeFindings(w io.Writer, g *topology.Graph, findings []forecast.Finding) 
 		line("way out", f.Remedy)
 	}
 	if len(findings) == 0 {
-		fmt.Fprintf(&b, "clean: CRIU keeps the namespaces of the %d tasks of pid %d\n", len(g.Tasks), g.Header.Root)
+		fmt.Fprintf(&b, "clean: CRIU keeps the namespaces of %s of pid %d\n", several(len(g.Tasks), "task"), g.Header.Root)
 	}
 	for i, line := range g.Header.Missing {
 		if i == 0 {

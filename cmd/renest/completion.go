@@ -42,6 +42,9 @@ func runCompletion(c *cli.Context) error {
 		return err
 	}
 	shell := append(operands(c), "")[0]
+	if shell == "" {
+		return usagef("completion: of which shell? bash, zsh or fish")
+	}
 	script, ok := map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[shell]
 	if !ok {
 		return usagef("completion: %q is none of bash, zsh and fish", shell)

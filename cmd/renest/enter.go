@@ -61,7 +61,7 @@ func entrance(c *cli.Context, arg string) ([]dump.Reference, error) {
 	}
 	tree, err := restore.Find(name)
 	if err != nil {
-		return nil, fmt.Errorf("enter: %w (renest ps lists them)", err)
+		return nil, fmt.Errorf("enter: %w", err)
 	}
 	var paths []string
 	switch {

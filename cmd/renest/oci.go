@@ -43,7 +43,7 @@ func runOCI(c *cli.Context) error {
 	}
 	tree, err := restore.Find(name)
 	if err != nil {
-		return fmt.Errorf("ps: %w (renest ps lists them)", err)
+		return fmt.Errorf("ps: %w", err)
 	}
 	linux, err := ociOf(tree, pid)
 	if err != nil {

@@ -13,10 +13,11 @@ type pace struct {
 	told     time.Duration // that what lives shorter may be missed; the interval at first
 }
 
-// next returns when the next look begins: so early that it ends in time, if it takes
-// a quarter longer than the last, but looks never take more than half of the time.
+// next returns when the next look begins: so early that it ends in time, even if it
+// takes longer than the last, but looks never take more than half of the time.
 func (p *pace) next() time.Time {
-	return p.start.Add(max(p.interval-p.took-p.took/4, 2*p.took))
+	spare := max(p.took/4, p.interval/8)
+	return p.start.Add(max(p.interval-p.took-spare, 2*p.took))
 }
 
 // looked notes a look. It returns how long a namespace had to live to be found, where

@@ -18,17 +18,17 @@ func TestPace(t *testing.T) {
 	}{
 		"at once": {
 			takes: []time.Duration{0, 0, 0},
-			next:  []time.Duration{1000 * ms, 1000 * ms, 1000 * ms},
+			next:  []time.Duration{875 * ms, 875 * ms, 875 * ms},
 			told:  []time.Duration{0, 0},
 		},
 		"in time": {
 			takes: []time.Duration{100 * ms, 120 * ms, 100 * ms},
-			next:  []time.Duration{875 * ms, 850 * ms, 875 * ms},
+			next:  []time.Duration{775 * ms, 755 * ms, 775 * ms},
 			told:  []time.Duration{0, 0},
 		},
 		"once late": {
-			takes: []time.Duration{100 * ms, 200 * ms, 100 * ms, 300 * ms},
-			next:  []time.Duration{875 * ms, 750 * ms, 875 * ms, 625 * ms},
+			takes: []time.Duration{100 * ms, 300 * ms, 100 * ms, 400 * ms},
+			next:  []time.Duration{775 * ms, 600 * ms, 775 * ms, 800 * ms},
 			told:  []time.Duration{1080 * ms, 0, 1180 * ms},
 		},
 		"slow": {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -91,10 +92,9 @@ func runRM(c *cli.Context) error {
 			return usagef("rm: %w", err)
 		}
 	}
+	var errs []error
 	for _, name := range c.Args().Slice() {
-		if err := restore.Remove(name); err != nil {
-			return err
-		}
+		errs = append(errs, restore.Remove(name))
 	}
-	return nil
+	return errors.Join(errs...)
 }

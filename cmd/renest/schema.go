@@ -59,6 +59,9 @@ func runSchema(c *cli.Context) error {
 		return err
 	}
 	name := append(operands(c), "")[0]
+	if name == "" {
+		return usagef("schema: of which output? %s", sentence(outputNames()))
+	}
 	if outputs[name] == nil {
 		return usagef("schema: %q is none of %s", name, sentence(outputNames()))
 	}

@@ -89,13 +89,13 @@ func writeSummary(w io.Writer, g *topology.Graph) error {
 			external++
 		}
 	}
-	fmt.Fprintf(&b, "%d namespaces, %d of them external:", len(g.Namespaces), external)
+	fmt.Fprintf(&b, "%s, %d of them external:", several(len(g.Namespaces), "namespace"), external)
 	for _, t := range topology.Types {
 		if count[t] > 0 {
 			fmt.Fprintf(&b, " %d %s", count[t], t)
 		}
 	}
-	fmt.Fprintf(&b, "; %d tasks\n", len(g.Tasks))
+	fmt.Fprintf(&b, "; %s\n", several(len(g.Tasks), "task"))
 	if h.Complete && len(h.Missing) == 0 {
 		b.WriteString("complete\n")
 	} else {

@@ -56,10 +56,10 @@ func writeJoined(w io.Writer, g *topology.Graph, parts []criuimages.Part) error 
 	}
 	lines := criuimages.Join(g, parts)
 	if len(lines) == 0 {
-		_, err := fmt.Fprintf(w, "CRIU's images agree: %d tasks, in the same namespaces\n", tasks)
+		_, err := fmt.Fprintf(w, "CRIU's images agree: %s, in the same namespaces\n", several(tasks, "task"))
 		return err
 	}
-	if _, err := fmt.Fprintf(w, "CRIU's images, of %d tasks, disagree:\n", tasks); err != nil {
+	if _, err := fmt.Fprintf(w, "CRIU's images, of %s, disagree:\n", several(tasks, "task")); err != nil {
 		return err
 	}
 	for _, line := range lines {

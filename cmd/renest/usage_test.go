@@ -20,7 +20,9 @@ func TestUsage(t *testing.T) {
 		"nearly a command":    {"dmup", "(known: list, tree, dump, "},
 		"no such global flag": {"--frobnicate", "frobnicate"},
 		"no such flag":        {"show --frobnicate nstree.img", "see renest show --help"},
-		"flag behind":         {"show nstree.img --frobnicate", "see renest show --help"},
+		"flag behind":         {"show nstree.img --frobnicate", "no flag --frobnicate, see renest show --help"},
+		"value missing":       {"dump --all -o", "a value is missing behind -o, see renest dump --help"},
+		"value wrong":         {"tree --by age", "for --by: "},
 		"no help topic":       {"help frobnicate", "frobnicate"},
 
 		"show nothing": {"show", "which image"},

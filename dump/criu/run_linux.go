@@ -21,7 +21,7 @@ import (
 func lookPath(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("CRIU: %w: install it, or say where it is", err)
+		return "", fmt.Errorf("CRIU: %w: install it, or say where it is (--criu PATH)", err)
 	}
 	return filepath.Abs(path)
 }
