@@ -24,6 +24,7 @@ func (v *inside) lostCgroups() error {
 	for _, n := range v.d.lost {
 		visits = append(visits, v.cgroupMountVisit(n))
 	}
+	v.d.lost = nil
 	return v.visitAll(visits)
 }
 

@@ -16,17 +16,33 @@ func (d *dumper) readState() error {
 	if d.opts.NoState {
 		return nil
 	}
-	if err := d.usersByTask(); err != nil {
+	// Of what the agents are asked only the holes depend on it.
+	a, busy := d.asked(), 0
+	if !a.empty() {
+		busy = 1
+	}
+	byTask := make(chan error, 1)
+	go func() { byTask <- d.usersByTask(busy) }()
+	err := d.readInside(a)
+	if err = errors.Join(err, <-byTask); err != nil {
 		return err
 	}
-	a := d.asked()
-	if !a.empty() {
-		if err := d.readInside(a); err != nil {
-			return err
-		}
+	if err := d.readInside(&asked{holes: d.holes()}); err != nil {
+		return err
 	}
 	d.userStates()
 	return nil
+}
+
+// holes are the user namespaces whose maps no task has shown.
+func (d *dumper) holes() []*node {
+	var holes []*node
+	for _, n := range d.nodes {
+		if n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil {
+			holes = append(holes, n)
+		}
+	}
+	return holes
 }
 
 // asked is what only agents can read.
@@ -54,8 +70,6 @@ func (d *dumper) asked() *asked {
 	}
 	for _, n := range d.nodes {
 		switch {
-		case n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.maps == nil:
-			a.holes = append(a.holes, n)
 		case n.external:
 		case n.ref.Type == nsfs.UTS:
 			a.visits = append(a.visits, d.utsVisit(n))
@@ -91,6 +105,9 @@ func (a *asked) settings(d *dumper, n *node) {
 
 // readInside asks agents for what /proc does not show.
 func (d *dumper) readInside(a *asked) error {
+	if a.empty() {
+		return nil
+	}
 	v, err := d.agents()
 	if err != nil {
 		if d.ctx.Err() != nil {

@@ -118,10 +118,15 @@ func (r *reader) doubt() {
 // parallel calls do for each i below n, from as many goroutines as there are
 // cores, each with a reader of its own.
 func (d *dumper) parallel(n int, do func(r *reader, i int)) ([]*reader, error) {
+	return d.parallelOn(runtime.GOMAXPROCS(0), n, do)
+}
+
+// parallelOn is parallel on so many cores.
+func (d *dumper) parallelOn(cores, n int, do func(r *reader, i int)) ([]*reader, error) {
 	const chunk = 16
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	readers := make([]*reader, max(1, min(runtime.GOMAXPROCS(0), n/chunk)))
+	readers := make([]*reader, max(1, min(cores, n/chunk)))
 	for k := range readers {
 		r := &reader{d: d}
 		readers[k] = r

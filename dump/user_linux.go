@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -32,15 +33,16 @@ func (m *idMaps) each(f func(m, p []topology.Extent) []topology.Extent, p *idMap
 // everyID is the map of the caller's own user namespace, in its own numbers.
 var everyID = []topology.Extent{{Count: topology.NoID}}
 
-// usersByTask reads the maps of the user namespaces in which there is a task.
-func (d *dumper) usersByTask() error {
+// usersByTask reads the maps of the user namespaces in which there is a task, on all
+// cores but those that are busy with other things.
+func (d *dumper) usersByTask(busy int) error {
 	var users []*node
 	for _, n := range d.nodes {
 		if n.ref.Type == nsfs.User && n != d.own[nsfs.InUser] && n.member.pid != 0 {
 			users = append(users, n)
 		}
 	}
-	_, err := d.parallel(len(users), func(_ *reader, i int) { d.userByTask(users[i]) })
+	_, err := d.parallelOn(max(1, runtime.GOMAXPROCS(0)-busy), len(users), func(_ *reader, i int) { d.userByTask(users[i]) })
 	return err
 }
 

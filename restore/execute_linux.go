@@ -53,6 +53,7 @@ type executor struct {
 	// before that they could not.
 	groups  bool
 	numbers numbering
+	hands   hands
 	// ended are agents that were told to exit.
 	ended []int
 }
@@ -130,12 +131,17 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if err := e.raise(ctx, round); err != nil {
+			return e.locate(explain(err))
+		}
 		for _, i := range round {
-			e.program(e.plan.Steps[i].By).Part(i + 1)
-			if err := e.step(ctx, e.plan.Steps[i]); err != nil {
+			s := e.plan.Steps[i]
+			s.By = e.hand(s)
+			e.program(s.By).Part(i + 1)
+			if err := e.step(ctx, s); err != nil {
 				return err
 			}
-			e.todo[e.plan.Steps[i].By].steps++
+			e.todo[s.By].steps++
 		}
 		// A child that has nothing to do for a while still takes its
 		// descriptors now: others may enter what it is in.
@@ -150,6 +156,9 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 	}
 	if e.commands && e.inner == nil {
 		e.inner = e.agents[e.plan.Innermost]
+	}
+	if err := e.dismiss(ctx); err != nil {
+		return err
 	}
 	return e.awaitEnded(ctx)
 }

@@ -22,13 +22,13 @@ func (h *Host) readRoom() error {
 	}
 	for _, l := range []struct {
 		name, file string
-		used       uint64
+		used       func(limit uint64) uint64
 	}{
-		{"kernel.threads-max", "/proc/sys/kernel/threads-max", threads()},
-		{"kernel.pid_max", "/proc/sys/kernel/pid_max", processes(nil)}, // since Linux 6.14 the pid namespace's own
+		{"kernel.threads-max", "/proc/sys/kernel/threads-max", func(uint64) uint64 { return threads() }},
+		{"kernel.pid_max", "/proc/sys/kernel/pid_max", numbers}, // since Linux 6.14 the pid namespace's own
 	} {
 		if limit, ok := readNumber(l.file); ok {
-			h.room(l.name, limit, l.used, "raise it (sysctl -w "+l.name+"=…)")
+			h.room(l.name, limit, l.used(limit), "raise it (sysctl -w "+l.name+"=…)")
 		}
 	}
 	text, err := os.ReadFile("/proc/self/cgroup")
@@ -125,6 +125,15 @@ func threads() uint64 {
 	_, all, _ := strings.Cut(fields[3], "/")
 	n, _ := parseNumber([]byte(all))
 	return n
+}
+
+// numbers counts the pids in use here: those of all threads of the host, elsewhere
+// too, unless that is so many that to look which are here is worth its time.
+func numbers(limit uint64) uint64 {
+	if all := threads(); all < limit/2 {
+		return all
+	}
+	return processes(nil)
 }
 
 // processes counts those that /proc shows, of a user if one is given.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -226,7 +228,7 @@ func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	if err := checkStateDir(StateDir()); err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(t, "", "  ")
+	text, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}
@@ -305,14 +307,12 @@ func (s *Standing) record() (*Tree, error) {
 	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {
 		return nil, err
 	}
-	for _, h := range s.plan.Holders {
-		p, err := process(s.e.agents[h.Agent].PID())
-		if err != nil {
-			return nil, err
-		}
-		t.Holders = append(t.Holders, p)
+	if t.Holders, err = s.holders(); err != nil {
+		return nil, err
+	}
+	for i, h := range s.plan.Holders {
 		if h.Agent == s.plan.Innermost {
-			t.Innermost = p.PID
+			t.Innermost = t.Holders[i].PID
 		}
 	}
 	for _, a := range s.adopted {
@@ -321,6 +321,23 @@ func (s *Standing) record() (*Tree, error) {
 		t.Namespaces = append(t.Namespaces, a.bindings...)
 	}
 	return t, nil
+}
+
+// holders returns the processes of the plan's holders, which are asked for on all
+// cores: there may be thousands.
+func (s *Standing) holders() ([]Process, error) {
+	list := make([]Process, len(s.plan.Holders))
+	errs := make([]error, runtime.NumCPU())
+	var asking sync.WaitGroup
+	for k := range errs {
+		asking.Go(func() {
+			for i := k; i < len(list) && errs[k] == nil; i += len(errs) {
+				list[i], errs[k] = process(s.e.agents[s.plan.Holders[i].Agent].PID())
+			}
+		})
+	}
+	asking.Wait()
+	return list, errors.Join(errs...)
 }
 
 func process(pid int) (Process, error) {

@@ -292,12 +292,12 @@ func TestNumbersComeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, from, to string }{
-		{"later", fmt.Sprintf(`"pid": %d,`, tree.Keeper.PID), fmt.Sprintf(`"pid": %d,`, stranger)},
+		{"later", fmt.Sprintf(`"pid":%d,`, tree.Keeper.PID), fmt.Sprintf(`"pid":%d,`, stranger)},
 		{"boot", tree.BootID, "00000000-0000-0000-0000-000000000000"},
 	} {
 		record := strings.ReplaceAll(string(text), tt.from, tt.to)
 		if tt.name == "later" { // a record of nothing but the keeper
-			record = strings.ReplaceAll(record, `"holders": [`, `"once": [`)
+			record = strings.ReplaceAll(record, `"holders":[`, `"once":[`)
 		}
 		path := filepath.Join(restore.StateDir(), tt.name)
 		if err := os.WriteFile(path, []byte(record), 0o600); err != nil {

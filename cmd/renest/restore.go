@@ -7,11 +7,13 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/renest/renest/restore"
+	"github.com/renest/renest/topology"
 )
 
 func restoreCommand() *cli.Command {
@@ -50,11 +52,7 @@ func runRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	g, err := readImage(c, image)
-	if err != nil {
-		return err
-	}
-	host, err := restore.ReadHost()
+	host, g, err := readForRestore(c, image)
 	if err != nil {
 		return err
 	}
@@ -87,6 +85,20 @@ func runRestore(c *cli.Context) error {
 		return nil
 	}
 	return carryOut(c, plan, command)
+}
+
+// readForRestore asks the host what it allows while it reads the image.
+func readForRestore(c *cli.Context, image string) (*restore.Host, *topology.Graph, error) {
+	var host *restore.Host
+	var herr error
+	var asking sync.WaitGroup
+	asking.Go(func() { host, herr = restore.ReadHost() })
+	g, err := readImage(c, image)
+	asking.Wait()
+	if err == nil {
+		err = herr
+	}
+	return host, g, err
 }
 
 // restoreUsage returns the image and the command of a call.
