@@ -122,7 +122,11 @@ func (c *criuUser) testLeaf(t *testing.T, spec level, depth int) {
 }
 
 // criuUser drives a CRIU that all users may execute.
-type criuUser struct{ path string }
+type criuUser struct {
+	path string
+	// within is a process in whose pid and mount namespace renest runs, 0 for ours.
+	within int
+}
 
 func newCRIU(t *testing.T) *criuUser {
 	t.Helper()
@@ -136,7 +140,7 @@ func newCRIU(t *testing.T) *criuUser {
 	}
 	bin := filepath.Join(dir, "criu", "bin")
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH")) // CRIU looks there for ip
-	return &criuUser{filepath.Join(bin, "criu")}
+	return &criuUser{path: filepath.Join(bin, "criu")}
 }
 
 // publicDir makes a folder that any user can look into.
@@ -188,10 +192,10 @@ type restoredTasks struct {
 
 func (c *criuUser) restore(t *testing.T, dir, name string) restoredTasks {
 	t.Helper()
-	out := renest(t, 0, "criu", "restore", "--criu", c.path, "-D", dir, "--name", name)
+	out := c.renest(t, "criu", "restore", "--criu", c.path, "-D", dir, "--name", name)
 	t.Cleanup(func() {
 		if standing(t, name) {
-			renest(t, 0, "rm", name)
+			c.renest(t, "rm", name)
 		}
 	})
 	var r restoredTasks
@@ -202,6 +206,10 @@ func (c *criuUser) restore(t *testing.T, dir, name string) restoredTasks {
 			t.Fatalf("criu restore says %q", out)
 		}
 		r.pids = append(r.pids, pid)
+	}
+	if c.within != 0 {
+		r.pids = c.outside(t, r.pids)
+		return r
 	}
 	var all []restored
 	if err := json.Unmarshal([]byte(renest(t, 0, "ps", "--json")), &all); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/require"
 )
 
 // TestCRIUParent dumps a container in a container whose first process is the child of
@@ -36,13 +39,89 @@ func TestCRIUParent(t *testing.T) {
 				outer.Deputy, inner.Deputy, inner.Child = "waits", "waits", serving("/inner", nil)
 				inner.Child.Count -= 4000
 			}
-			c.testParent(t, outer)
+			c.testParent(t, outer, 1)
 		})
 	}
 }
 
-func (c *criuUser) testParent(t *testing.T, spec level) {
-	pids := []int{startCounter(t, spec)}
+// TestCRIUParentBelow does the same where the outer layer is no container: it is a task
+// in a pid namespace that is not restored but for an init, or is renest's own, for which
+// CRIU does not number the inner one's first process.
+func TestCRIUParentBelow(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	c := newCRIU(t)
+	shim := func(t *testing.T) *level {
+		l := serving(c.rootfs(t), serving("/inner", nil))
+		l.New, l.Outside, l.Count, l.Deputy = []string{"mnt", "uts", "ipc", "net"}, 0, 0, "waits"
+		return l
+	}
+	t.Run("a container", func(t *testing.T) { c.testParent(t, levels(2, *shim(t)), 2) })
+	t.Run("own", func(t *testing.T) {
+		require.Command(t, "nsenter", "nsenter")
+		l := shim(t)
+		l.Child.Outside = 100000
+		top := startCounter(t, level{New: []string{"pid", "mnt"}, Child: l})
+		within := *c
+		within.within = top
+		within.testParentOf(t, top, *l, 2)
+	})
+}
+
+// renest runs renest where c is.
+func (c *criuUser) renest(t *testing.T, args ...string) string {
+	t.Helper()
+	if c.within == 0 {
+		return renest(t, 0, args...)
+	}
+	args = append([]string{"-t", strconv.Itoa(c.within), "-p", "-m", "--", program(t, "renest")}, args...)
+	cmd := exec.Command("nsenter", args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nsenter %s: %v: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+// outside returns our numbers for processes that c has others for.
+func (c *criuUser) outside(t *testing.T, pids []int) []int {
+	t.Helper()
+	ours := map[string]int{}
+	for _, pid := range family(c.within) {
+		ours[nspid(t, pid)[1]] = pid
+	}
+	var list []int
+	for _, pid := range pids {
+		list = append(list, ours[strconv.Itoa(pid)])
+	}
+	return list
+}
+
+// inside returns c's number for a process.
+func (c *criuUser) inside(t *testing.T, pid int) string {
+	t.Helper()
+	if c.within == 0 {
+		return strconv.Itoa(pid)
+	}
+	return nspid(t, pid)[1]
+}
+
+// testParent starts containers, of which the one at depth is the outermost of the
+// tree.
+func (c *criuUser) testParent(t *testing.T, spec level, depth int) {
+	top := startCounter(t, spec)
+	for range depth - 1 {
+		spec = *spec.Child
+	}
+	c.testParentOf(t, top, spec, depth)
+}
+
+// testParentOf does so with those that were started.
+func (c *criuUser) testParentOf(t *testing.T, top int, spec level, depth int) {
+	pids := []int{descend(t, top, depth)}
 	for l := spec.Child; l != nil; l = l.Child {
 		pids = append(pids, innerOf(t, pids[len(pids)-1]))
 	}
@@ -54,10 +133,17 @@ func (c *criuUser) testParent(t *testing.T, spec level) {
 			reports = append(reports, reportOf(t, pids[i-1]))
 		}
 	}
-	shape := taskShape(t, family(pids[0]))
+	all := family(top)
+	shape := taskShape(t, all)
 
 	dir := t.TempDir()
-	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(pids[0]), "-D", dir)
+	c.renest(t, "criu", "dump", "--criu", c.path, "-t", c.inside(t, pids[0]), "-D", dir)
+	if alive(top) && top != c.within {
+		end(t, top)
+	}
+	for _, pid := range all[1:] { // CRIU gives the numbers again
+		waitFor(t, fmt.Sprintf("pid %d is free", pid), func() bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) })
+	}
 	r := c.restore(t, dir, uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-")))
 	for i, pid := range r.pids {
 		if after := counting(t, pid); after.Count <= before[i].Count || after.Remote != before[i].Remote {
@@ -80,7 +166,9 @@ func (c *criuUser) testParent(t *testing.T, spec level) {
 			t.Errorf("the parent of the first process of layer %d is %s, not the shim, %d", i, got, reports[i-1].PID)
 		}
 	}
-	compareShapes(t, shape, r.restored)
+	if c.within == 0 { // where the paths are ours
+		compareShapes(t, shape, r.restored)
+	}
 	c.testEnd(t, spec, r, reports)
 }
 
@@ -153,6 +241,9 @@ func reportOf(t *testing.T, pid int) (r report) {
 // TestCRIUParentFailure has the restore of the inner one of two containers fail:
 // nothing is left.
 func TestCRIUParentFailure(t *testing.T) {
+	if testing.Short() {
+		return
+	}
 	c := newCRIU(t)
 	root := c.rootfs(t)
 	outer := outermost(serving(root, serving("/inner", nil)))

@@ -14,6 +14,9 @@ import (
 // TestCRIUSibling restores a leaf of which the ancestors' tasks are not restored: its
 // parent is the init above, or with -S renest, which ends as it does.
 func TestCRIUSibling(t *testing.T) {
+	if testing.Short() {
+		return
+	}
 	c := newCRIU(t)
 	for _, test := range []struct {
 		name  string
@@ -24,9 +27,6 @@ func TestCRIUSibling(t *testing.T) {
 		{"on the host", 1, level{New: everything(), Outside: 100000, Count: 65536}},
 		{"of the host's ids", 1, level{New: []string{"pid", "mnt", "uts", "ipc", "net"}}},
 	} {
-		if long(test.name, "in a container") {
-			continue
-		}
 		t.Run(test.name, func(t *testing.T) {
 			test.leaf.Root, test.leaf.Serve, test.leaf.Hostname = c.rootfs(t), true, "leaf"
 			top := startCounter(t, levels(test.depth, test.leaf))

@@ -27,7 +27,7 @@ func TestHookBetween(t *testing.T) {
 		{"a new loss, warn", containerTokens, "warn", unix.CLONE_NEWPID, "the mode is warn", true},
 		{"none", containerTokens, "enforce", 0, "", true},
 	} {
-		if long(test.name, "destruction", "a new loss") {
+		if long(test.name, "a new loss") {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {

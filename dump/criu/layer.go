@@ -15,8 +15,7 @@ type Layer struct {
 	Tasks []*topology.Task // Root first, threads included
 	// Above is the layer that Root's parent is in, nil for the outermost.
 	Above *Layer
-	// Parent is Root's parent, where that is in Above and not the init there, who
-	// would adopt it.
+	// Parent is Root's parent, where that is not an init, who would adopt it.
 	Parent *topology.Task
 	// Join are namespaces of Root that CRIU has to be in: what an ancestor owns or
 	// uses, to be taken for what it is, not the tree's own; cgroup namespaces.
@@ -122,7 +121,7 @@ func (s *splitter) layer(t *topology.Task, depth int) *Layer {
 		l = s.layer(parent, depth+1)
 		if l != nil && isInit(t) && t.Namespaces[topology.InPID] != parent.Namespaces[topology.InPID] {
 			l = s.newLayer(t, l)
-			if parent != l.Above.Root {
+			if !isInit(parent) {
 				l.Parent = parent
 			}
 		}
@@ -152,9 +151,6 @@ func (s *splitter) judge(l *Layer) {
 			s.refuse("%s: its %s namespace could not be read", who(l.Root), t)
 			return
 		}
-	}
-	if l.Above != nil && !l.Above.Init() {
-		s.refuse("%s is the first process of a container in a container, and %s is no init that could adopt it again", who(l.Root), who(l.Above.Root))
 	}
 	for _, t := range topology.Types {
 		s.judgeRoot(l, t)

@@ -40,14 +40,18 @@ func setLast(p *agent.Program, n *topology.Namespace, last int) {
 }
 
 // counters leads an agent into each pid namespace above the layer's root that is not
-// the caller's own, to give that the number it had.
+// the caller's own, to give that the number it had. In the caller's own it is kept where
+// a restored parent knows it.
 func (l *layerRun) counters() error {
 	if !l.layer.init() {
 		return nil // CRIU itself sees to the numbers in its own pid namespace
 	}
 	var spaces []*topology.Namespace // the outermost first
-	for n := l.layer.space(); n != nil && !n.External; n = n.Parent {
+	for n := l.layer.space(); n != nil && (!n.External || l.layer.parent != nil); n = n.Parent {
 		spaces = append([]*topology.Namespace{n}, spaces...)
+		if n.External {
+			break
+		}
 	}
 	numbers := l.layer.root.NSPID // that in its own is the last
 	first := len(numbers) - 1 - len(spaces)
@@ -55,29 +59,41 @@ func (l *layerRun) counters() error {
 		if first+i < 0 || numbers[first+i] < 2 {
 			continue
 		}
-		guide, err := l.guideTo(n)
+		c := &counter{space: n, next: numbers[first+i]}
+		var err error
+		if n.External {
+			c.agent, err = l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
+		} else {
+			c.agent, err = l.bornAside(n, c.next)
+		}
 		if err != nil {
 			return err
 		}
-		// The first one born there may have the very number that is wanted.
-		var p agent.Program
-		setLast(&p, n, outOfTheWay(numbers[first+i]))
-		a, err := l.bornOf(guide, n)
-		if err != nil {
-			return err
-		}
-		if err := a.Run(l.ctx, &p); err != nil {
-			return err
-		}
-		if err := errors.Join(a.Exit(l.ctx), a.Gone(l.ctx)); err != nil {
-			return err
-		}
-		if a, err = l.bornOf(guide, n); err != nil {
-			return err
-		}
-		l.numbers = append(l.numbers, &counter{space: n, agent: a, next: numbers[first+i]})
+		l.numbers = append(l.numbers, c)
 	}
 	return nil
+}
+
+// bornAside returns an agent in a pid namespace where a number is to stay free.
+func (l *layerRun) bornAside(n *topology.Namespace, wanted int) (*agent.Agent, error) {
+	guide, err := l.guideTo(n)
+	if err != nil {
+		return nil, err
+	}
+	// The first one born there may have the very number that is wanted.
+	var p agent.Program
+	setLast(&p, n, outOfTheWay(wanted))
+	a, err := l.bornOf(guide, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Run(l.ctx, &p); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(a.Exit(l.ctx), a.Gone(l.ctx)); err != nil {
+		return nil, err
+	}
+	return l.bornOf(guide, n)
 }
 
 // outOfTheWay returns a number from which on helpers may be numbered, where wanted has

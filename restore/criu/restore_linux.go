@@ -246,6 +246,11 @@ func (r *restorer) adopt() error {
 			}
 			list = append(list, b)
 		}
+		for _, pid := range r.others(l) {
+			if err := r.standing.Adopt(pid, nil); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+		}
 		if err := r.standing.Adopt(l.pid, list); err != nil {
 			return err
 		}
@@ -253,9 +258,26 @@ func (r *restorer) adopt() error {
 	return nil
 }
 
+// others are the tasks of a layer that do not end with its first one, nor with a pid
+// namespace that is made for them: those in the caller's own.
+func (r *restorer) others(l *layerRun) (pids []int) {
+	if l.layer.init() || !l.layer.in(topology.PID).External {
+		return nil
+	}
+	for _, t := range l.layer.tasks[1:] {
+		if pid, err := r.find(t); err == nil && t.TID == t.PID {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // kill ends what CRIU has restored, where no pid namespace of ours does.
 func (r *restorer) kill() {
 	for _, l := range r.done {
+		for _, pid := range r.others(l) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
 		if l.parent != nil && l.parent.own {
 			_, _ = unix.Wait4(l.pid, nil, 0, nil)

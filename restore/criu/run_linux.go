@@ -303,22 +303,27 @@ func (l *layerRun) meet(pid int) error {
 				return err
 			}
 			l.pid, l.pidfd = child, fd
-			l.compareNumbers(s.NSPID)
-			return nil
+			return l.compareNumbers(s.NSPID)
 		}
 	}
 	return fmt.Errorf("CRIU has no child %d", pid)
 }
 
 // compareNumbers notes which numbers of the first task are not what they were, down
-// from the outermost restored level.
-func (l *layerRun) compareNumbers(now []int) {
+// from the outermost restored level. The one that its parent knows has to be.
+func (l *layerRun) compareNumbers(now []int) error {
 	was := l.layer.root.NSPID
-	for i := 1; i < len(was) && i <= len(now); i++ {
-		if a, b := was[len(was)-i], now[len(now)-i]; a != b && len(now)-i > 0 && i > 1 {
+	for i := 2; i <= len(was) && i <= len(now); i++ {
+		a, b := was[len(was)-i], now[len(now)-i]
+		switch {
+		case a == b:
+		case i == 2 && l.layer.parent != nil:
+			return fmt.Errorf("task %d has the pid %d for its parent, who knows it as %d: another process had that, or was quicker: try again", l.layer.root.PID, b, a)
+		case len(now)-i > 0:
 			l.r.note("task %d has the pid %d where it had %d, %d levels up", l.layer.root.PID, b, a, i-1)
 		}
 	}
+	return nil
 }
 
 func status(proc *nsfs.Proc, pid int) (nsfs.Status, error) {
