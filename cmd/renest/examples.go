@@ -8,7 +8,7 @@ import (
 
 // examples has what the help of each command shows of its use.
 var examples = map[string]string{
-	"list":         "renest list --type net,user\nrenest list --owner self --json",
+	"list":         "renest list --type net,user\nrenest list --owner self --json\nrenest list --outline --limit 100 --after 4315118",
 	"tree":         "renest tree\nrenest tree live:4711 --format dot | dot -Tsvg >tree.svg",
 	"dump":         "renest dump -t 4711 -o box.img\nrenest dump --all -o - | ssh desk renest show -",
 	"show":         "renest show box.img\nrenest show checkpoint-dir\nrenest show --json box.img | jq '.namespaces[].name'",

@@ -15,11 +15,13 @@ func listCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "list",
 		Usage:     "list the namespaces of this host",
-		UsageText: "renest list [--type net,mnt] [--owner self|NS] [--json]\nrenest list --outline [--type net,mnt] [--json]",
+		UsageText: "renest list [--type net,mnt] [--owner self|NS] [--json]\nrenest list --outline [--type net,mnt] [--after ID] [--limit N] [--json]",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "type", Usage: "only those of `TYPES`, a list with commas", Value: new(typesValue)},
 			&cli.StringFlag{Name: "owner", Usage: "only those that user namespace `NS` owns: self, user:[4026531837], :ID, PID/user, PID:START/user or a path"},
 			&cli.BoolFlag{Name: "outline", Usage: "ids, types and owners alone, by listns(2) alone: what tasks are in them is not asked"},
+			&cli.GenericFlag{Name: "after", Usage: "of an outline, only those with an id above `ID`: the last of the page before", Value: new(idValue)},
+			&cli.IntFlag{Name: "limit", Usage: "of an outline, the first `N`: a page"},
 			jsonFlag(),
 		},
 		Action: runList,
@@ -32,6 +34,11 @@ func runList(c *cli.Context) error {
 	}
 	if c.Bool("outline") {
 		return runOutline(c)
+	}
+	for _, f := range []string{"after", "limit"} {
+		if c.IsSet(f) {
+			return usagef("list: --%s goes with --outline, which is in the order of ids", f)
+		}
 	}
 	var ref dump.Reference
 	if c.IsSet("owner") {

@@ -21,6 +21,10 @@ func runOutline(c *cli.Context) error {
 	if err := together(c, "outline", "owner"); err != nil {
 		return err
 	}
+	limit := c.Int("limit")
+	if c.IsSet("limit") && limit <= 0 {
+		return usagef("list: --limit %d: a page has at least one", limit)
+	}
 	list, err := dump.Outline(c.Context)
 	if err != nil {
 		return err
@@ -28,8 +32,12 @@ func runOutline(c *cli.Context) error {
 	if types := *c.Generic("type").(*typesValue); len(types) > 0 {
 		list = slices.DeleteFunc(list, func(n dump.Outlined) bool { return !slices.Contains(types, n.Type) })
 	}
+	list, next := page(list, uint64(*c.Generic("after").(*idValue)), limit)
 	if c.Bool("json") {
-		return writeJSON(c.App.Writer, outlineJSON(list))
+		return writeJSON(c.App.Writer, outlineJSON(list, next))
+	}
+	if next != 0 {
+		defer warn(c, "there are more: --after %d", next)
 	}
 	t := newTable("ID", "TYPE", "OWNER")
 	for _, n := range list {
@@ -44,18 +52,38 @@ func runOutline(c *cli.Context) error {
 	return t.write(c.App.Writer)
 }
 
+// page cuts a page out of a list in the order of ids: the first limit (0: all) of
+// those after an id, and the id after which the next page begins, 0 where there is
+// none. A namespace that ends meanwhile is missing from its page, and no other is: ids
+// are not used again.
+func page(list []dump.Outlined, after uint64, limit int) (cut []dump.Outlined, next uint64) {
+	first := slices.IndexFunc(list, func(n dump.Outlined) bool { return n.ID > after })
+	if first < 0 {
+		return nil, 0
+	}
+	list = list[first:]
+	if limit == 0 || limit >= len(list) {
+		return list, 0
+	}
+	return list[:limit], list[limit-1].ID
+}
+
 // outlineListJSON is what renest list --outline --json prints.
 type outlineListJSON struct {
 	Namespaces []outlinedJSON `json:"namespaces"`
+	Next       *uint64        `json:"next"` // --after of the next page, null where there is none
 }
 
-func outlineJSON(list []dump.Outlined) outlineListJSON {
-	out := make([]outlinedJSON, len(list))
+func outlineJSON(list []dump.Outlined, next uint64) outlineListJSON {
+	out := outlineListJSON{Namespaces: make([]outlinedJSON, len(list))}
 	for i, n := range list {
-		out[i] = outlinedJSON{ID: n.ID, Type: n.Type.String()}
+		out.Namespaces[i] = outlinedJSON{ID: n.ID, Type: n.Type.String()}
 		if n.Owner != 0 {
-			out[i].Owner = &list[i].Owner
+			out.Namespaces[i].Owner = &list[i].Owner
 		}
 	}
-	return outlineListJSON{out}
+	if next != 0 {
+		out.Next = &next
+	}
+	return out
 }

@@ -41,6 +41,10 @@ func TestUsage(t *testing.T) {
 		"list owner id":     {"list --owner :x", "not a namespace id"},
 		"list owner id 0":   {"list --owner :0", "above 0"},
 		"list owner of 0":   {"list --owner 0/user", "above 0"},
+		"list a page":       {"list --limit 5", "--outline"},
+		"list after":        {"list --after 5", "--outline"},
+		"list after what":   {"list --outline --after net:[5]", "not a namespace id"},
+		"list below 0":      {"list --outline --limit -1", "at least one"},
 		"list owner broken": {"list --owner user:[x]", "inode"},
 
 		"caps nothing":     {"caps", "which process"},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/renest/renest/dump"
@@ -46,4 +48,23 @@ func (v *typesValue) String() string {
 		names = append(names, t.String())
 	}
 	return strings.Join(names, ",")
+}
+
+// idValue is a flag's namespace id: a number, or :NUMBER as nsenter(1) writes it.
+type idValue uint64
+
+func (v *idValue) Set(s string) error {
+	id, err := strconv.ParseUint(strings.TrimPrefix(s, ":"), 10, 64)
+	if err != nil {
+		return errors.New("not a namespace id")
+	}
+	*v = idValue(id)
+	return nil
+}
+
+func (v *idValue) String() string {
+	if v == nil || *v == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(*v), 10)
 }
