@@ -47,7 +47,7 @@ func TestWriteDOT(t *testing.T) {
   graph [rankdir=LR, nodesep=0.12, ranksep=0.5];
   node [shape=box, style="rounded,filled", fontname="monospace", fontsize=10, height=0.3, margin="0.1,0.05"];
   edge [arrowsize=0.6, color="#555555"];
-  n0 [fillcolor="#eeeeee", label="user:[1] external\l"];
+  n0 [fillcolor="#eeeeee", label="user:[4026531837] external\l"];
   n1 [style=rounded, color="#999999", fontcolor="#555555", label="external pid\l"];
   n2 [fillcolor="#ffe9a8", label="user:[10]\l0→100000+1000 1000→200000+1000\l"];
   n3 [fillcolor="#d5f2d0", label="uts:[30]\l\"a \\\"b\\\" \\\\c &amp;d\"\lno task\l"];
@@ -77,7 +77,7 @@ func TestWriteMermaid(t *testing.T) {
 	x := newNest()
 	x.uts.UTS.NodeName = `a "b" \c &d`
 	want := `flowchart LR
-  n0["pid:[2] external"]:::ns-external
+  n0["pid:[4026531836] external"]:::ns-external
   n1["pid:[20]<br/>of user:[10]<br/>init 100 (1)"]:::ns-pid
   n2["pid:[21] dead<br/>of user:[12]"]:::ns-dead
   n0 --> n1

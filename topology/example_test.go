@@ -9,7 +9,7 @@ import (
 
 // container returns the namespaces of a small container, numbered from first.
 func container(first uint64, name string) *topology.Graph {
-	host := &topology.Namespace{Type: topology.User, Ino: first, External: true}
+	host := &topology.Namespace{Type: topology.User, Ino: 4026531837, External: true}
 	user := &topology.Namespace{
 		Type: topology.User, Ino: first + 1, Owner: host, Parent: host,
 		User: &topology.UserState{UIDMap: []topology.Extent{{Outside: 100000, Count: 65536}}},
@@ -27,7 +27,7 @@ func ExampleWriteTree() {
 		fmt.Println(err)
 	}
 	// Output:
-	// user:[1] external
+	// user:[4026531837] external
 	// └─ user:[2] uid 0→100000+65536 gid none
 	//    ├─ uts:[3] "box"
 	//    └─ net:[4]

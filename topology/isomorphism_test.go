@@ -345,7 +345,7 @@ func TestLargeAndBare(t *testing.T) {
 // bare returns a few user and pid namespaces that differ by their edges alone.
 // The edges need not be such as the kernel makes.
 func bare(rng *rand.Rand) *Graph {
-	host := &Namespace{Type: User, Ino: 1, External: true}
+	host := &Namespace{Type: User, Ino: 4026531837, External: true}
 	hostPID := &Namespace{Type: PID, Ino: 2, External: true, Owner: host}
 	g := &Graph{Namespaces: []*Namespace{host, hostPID}}
 	users, pids := []*Namespace{host}, []*Namespace{hostPID}
@@ -396,7 +396,7 @@ func bruteForce(a, b *Graph) bool {
 // a pid namespace, and the two kinds alternate around a ring. No look at the
 // surroundings of a node tells one ring of eight from two of four.
 func rings(lengths ...int) *Graph {
-	host := &Namespace{Type: User, Ino: 1, External: true}
+	host := &Namespace{Type: User, Ino: 4026531837, External: true}
 	hostPID := &Namespace{Type: PID, Ino: 2, External: true, Owner: host}
 	g := &Graph{Namespaces: []*Namespace{host, hostPID}}
 	ino := uint64(10)
@@ -482,8 +482,8 @@ func TestDifference(t *testing.T) {
 		{
 			name: "map", change: func(x *nest) { x.b.User.UIDMap[0].Count = 7 },
 			want: []string{
-				"user:[11] (owner user:[1]) has no counterpart, user:[11] comes closest: uid map is 0→300000+1000, not 0→300000+7",
-				"user:[11] (owner user:[1]) has no counterpart, user:[11] comes closest: uid map is 0→300000+7, not 0→300000+1000",
+				"user:[11] (owner user:[4026531837]) has no counterpart, user:[11] comes closest: uid map is 0→300000+1000, not 0→300000+7",
+				"user:[11] (owner user:[4026531837]) has no counterpart, user:[11] comes closest: uid map is 0→300000+7, not 0→300000+1000",
 			},
 		},
 		{

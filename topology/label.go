@@ -12,6 +12,9 @@ import (
 func (p *picture) parts(n *Namespace, ids bool) line {
 	l := heading(n, ids)
 	if n.External {
+		if p.cut(n) {
+			l.add(faint, p.by.up()+" out of sight")
+		}
 		return l
 	}
 	if relation := p.relation(n); relation != "" {
@@ -46,6 +49,18 @@ func (p *picture) tenants(n *Namespace) line {
 		l.add(notable, "no task")
 	}
 	return l
+}
+
+// cut reports whether n is where the picture begins only because whoever looked sees
+// no further up: from within a container, its own user and pid namespace.
+func (p *picture) cut(n *Namespace) bool {
+	if n.Initial() {
+		return false
+	}
+	if p.by == ByParent {
+		return n.Type == PID && n.Parent == nil
+	}
+	return n.Type == User && n.Owner == nil
 }
 
 // relation names the edge along which the picture is not drawn.

@@ -39,7 +39,7 @@ func (p *picture) marks() [][2]string {
 func (p *picture) blind(n *Namespace) bool {
 	switch {
 	case n.External:
-		return false
+		return p.cut(n)
 	case p.by == ByParent:
 		return n.Owner == nil
 	}

@@ -61,19 +61,19 @@ func TestWriteTreeNarrow(t *testing.T) {
 	}
 	x.g.Namespaces = []*Namespace{x.host, x.hostPID, x.a, x.pidA, x.uts}
 	want := []string{
-		`user:[1] external
+		`user:[4026531837] external
 ├─ external pid
 └─ user:[10] 0→100000+1000 +1 more
    ├─ uts:[30] "名前名前名前" no task
    └─ pid:[20] work 200 (1), +4 more
 `,
-		`user:[1] external
+		`user:[4026531837] external
 ├─ external pid
 └─ user:[10] 0→100000+1000 1000→200000+1000
    ├─ uts:[30] "名前名前名前" no task
    └─ pid:[20] work 200 (1), work 201 (2), +3 more
 `,
-		`user:[1] external
+		`user:[4026531837] exter…
 ├─ external pid
 └─ user:[10] 0→100000+1…
    ├─ uts:[30] "名前名…
@@ -101,12 +101,16 @@ func TestWriteTreeLegend(t *testing.T) {
 	}
 	blind := newNest()
 	blind.net.Owner, blind.g.Tasks = nil, nil
+	inside := newNest() // of a container, whose own namespaces are not the initial ones
+	inside.host.Ino, inside.hostPID.Ino = 5, 6
 	for _, tt := range []struct {
 		name string
 		g    *Graph
 		o    TreeOptions
 		want []string
 	}{
+		{"in a container", inside.g, TreeOptions{}, []string{"external", "no task", "out of sight"}},
+		{"pid namespaces in a container", inside.g, TreeOptions{By: ByParent}, []string{"external", "no task", "out of sight"}},
 		{"empty", &Graph{}, TreeOptions{}, nil},
 		{"all states", big().g, TreeOptions{}, []string{"external", "no task", "hidden", "dead", "unborn"}},
 		{"of pid namespaces", big().g, TreeOptions{By: ByParent}, []string{"external", "dead", "unborn"}},

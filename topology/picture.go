@@ -49,12 +49,8 @@ func newPicture(g *Graph, by TreeEdge, fold int) (*picture, error) {
 		out.roots = append(out.roots, p.twig(i))
 	}
 	if len(p.lost) > 0 {
-		what := "owner"
-		if by == ByParent {
-			what = "parent"
-		}
 		out.roots = append(out.roots, &twig{
-			text: fmt.Sprintf("(%s out of sight)", what), why: outOfSightMark, below: p.twigs(p.lost),
+			text: fmt.Sprintf("(%s out of sight)", by.up()), why: outOfSightMark, below: p.twigs(p.lost),
 		})
 	}
 	return out, nil

@@ -16,6 +16,14 @@ const (
 	ByParent                 // the hierarchy of pid namespaces
 )
 
+// up is what is one level up along the edge.
+func (e TreeEdge) up() string {
+	if e == ByParent {
+		return "parent"
+	}
+	return "owner"
+}
+
 // TreeOptions says how [WriteTree] draws. The zero value is good.
 type TreeOptions struct {
 	By TreeEdge
@@ -45,7 +53,8 @@ type TreeOptions struct {
 //
 // External namespaces with nothing below them share a line. What has an owner
 // that was out of sight comes last, under a line that says so, and does not
-// look like a root.
+// look like a root. Nor does the outermost user or pid namespace in sight, where it is
+// not the one that the kernel began with: its line says that there is more above.
 func WriteTree(w io.Writer, g *Graph, o TreeOptions) error {
 	o.Width = cmp.Or(o.Width, 80)
 	p, err := newPicture(g, o.By, o.Fold)

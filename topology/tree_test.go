@@ -21,7 +21,9 @@ func big() *nest {
 		}
 	}
 	for _, n := range x.g.Namespaces {
-		n.Ino += 4026531000
+		if !n.Initial() {
+			n.Ino += 4026531000
+		}
 	}
 	x.uts.UTS.DomainName = "example.org"
 	x.time.Time.Monotonic = Offset{Sec: -2, Nsec: 5e8}
@@ -63,7 +65,7 @@ func TestWriteTree(t *testing.T) {
 			name: "by owner",
 			make: func() *Graph { return big().g },
 			want: `
-user:[4026531001] external
+user:[4026531837] external
 ├─ external mnt, uts, ipc, pid, cgroup, net, time
 ├─ user:[4026531010] 0→100000+1000 1000→102000+1000 2000→104000+1000 +7 more
 │  ├─ mnt:[4026531033] no task
@@ -85,7 +87,7 @@ user:[4026531001] external
 			make: func() *Graph { return big().g },
 			o:    TreeOptions{By: ByParent, Width: 120},
 			want: `
-pid:[4026531002] external
+pid:[4026531836] external
 └─ pid:[4026531020] of user:[4026531010] init 100 (1)
    ├─ pid:[4026531021] of user:[4026531012] work 200 (1), work 201 (2), work 202 (3), work 203 (4), +1 more
    │  └─ pid:[4026531051] unborn of user:[4026531012]
@@ -102,7 +104,7 @@ pid:[4026531002] external
 			},
 			o: TreeOptions{By: ByParent, Width: 200},
 			want: `
-pid:[4026531002] external
+pid:[4026531836] external
 └─ pid:[4026531020] of user:[4026531010] no task
    └─ pid:[4026531021] of user:[4026531012] "\x1b[2J" 200/299 (1)
 `,
@@ -116,7 +118,7 @@ pid:[4026531002] external
 				return x.g
 			},
 			want: `
-user:[1] external
+user:[4026531837] external
 ├─ external pid
 └─ user:[10] 0→100000+1000 1000→200000+1000
    ├─ mnt:[33]
@@ -140,7 +142,7 @@ user:[1] external
 			},
 			o: TreeOptions{By: ByParent},
 			want: `
-pid:[2] external
+pid:[4026531836] external
 └─ pid:[20] of user:[10]
 (parent out of sight)
 └─ pid:[21] owner out of sight
@@ -158,7 +160,7 @@ pid:[2] external
 			},
 			o: TreeOptions{Fold: 2},
 			want: `
-user:[1] external
+user:[4026531837] external
 ├─ external pid
 ├─ net:[0]
 ├─ … 19 more like this
@@ -183,7 +185,7 @@ user:[1] external
 			},
 			o: TreeOptions{Fold: 2},
 			want: `
-user:[1] external
+user:[4026531837] external
 ├─ user:[10]
 ├─ … 2 more like this
 ├─ user:[11] hidden

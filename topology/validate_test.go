@@ -27,8 +27,8 @@ type nest struct {
 func newNest() *nest {
 	x := &nest{}
 	one := func(n *Namespace) *Namespace { return n }
-	x.host = one(&Namespace{Type: User, Ino: 1, External: true})
-	x.hostPID = one(&Namespace{Type: PID, Ino: 2, External: true, Owner: x.host})
+	x.host = one(&Namespace{Type: User, Ino: 4026531837, External: true})
+	x.hostPID = one(&Namespace{Type: PID, Ino: 4026531836, External: true, Owner: x.host})
 	user := func(ino uint64, up *Namespace, m ...Extent) *Namespace {
 		return &Namespace{Type: User, Ino: ino, Owner: up, Parent: up, User: &UserState{
 			UIDMap: m, GIDMap: slices.Clone(m), Setgroups: "allow",
@@ -114,7 +114,7 @@ func TestValidate(t *testing.T) {
 			name:   "owner is not the parent",
 			change: func(x *nest) { x.c.Owner = x.b; x.b.Parent = nil },
 			want: []string{
-				"user:[11]: its owner user:[1] is not its parent (none)",
+				"user:[11]: its owner user:[4026531837] is not its parent (none)",
 				"user:[12]: its owner user:[11] is not its parent user:[10]",
 			},
 		},
@@ -161,7 +161,7 @@ func TestValidate(t *testing.T) {
 		{
 			name:   "pid owner above the parent's",
 			change: func(x *nest) { x.pidC.Owner = x.host },
-			want: []string{"pid:[21]: its owner user:[1] is not below user:[10], " +
+			want: []string{"pid:[21]: its owner user:[4026531837] is not below user:[10], " +
 				"which owns its parent pid:[20]"},
 		},
 		{name: "pid owner further down", change: func(x *nest) { x.pidA.Owner = x.c }},
@@ -284,11 +284,11 @@ func reasons(err error) []string {
 // chain returns n namespaces of type t, one below the other, the first external.
 func chain(t Type, n int) *Graph {
 	g := &Graph{Header: Header{Complete: true}}
-	root := &Namespace{Type: User, Ino: 1, External: true}
+	root := &Namespace{Type: User, Ino: 4026531837, External: true}
 	g.Namespaces = append(g.Namespaces, root)
 	up := root
 	if t == PID {
-		up = &Namespace{Type: PID, Ino: 1, External: true, Owner: root}
+		up = &Namespace{Type: PID, Ino: 4026531836, External: true, Owner: root}
 		g.Namespaces = append(g.Namespaces, up)
 	}
 	for i := range n {
@@ -312,10 +312,10 @@ func TestValidateDepth(t *testing.T) {
 		{t: User, depth: 33},
 		{t: PID, depth: 32},
 		{t: User, depth: 40, want: []string{
-			"user:[35]: is 34 levels below user:[1], the kernel nests user namespaces 33 deep",
+			"user:[35]: is 34 levels below user:[4026531837], the kernel nests user namespaces 33 deep",
 		}},
 		{t: PID, depth: 33, want: []string{
-			"pid:[34]: is 33 levels below pid:[1], the kernel nests pid namespaces 32 deep",
+			"pid:[34]: is 33 levels below pid:[4026531836], the kernel nests pid namespaces 32 deep",
 		}},
 	} {
 		t.Run(fmt.Sprint(tt.t, tt.depth), func(t *testing.T) {

@@ -55,6 +55,7 @@ func sample() *topology.Graph {
 		User: &topology.UserState{UIDMap: everything, GIDMap: everything, Setgroups: "allow"},
 	})
 	hostPID := add(topology.Namespace{Type: topology.PID, Owner: host, External: true})
+	hostPID.Ino = 4026531836
 	outer := add(topology.Namespace{
 		Type: topology.User, Owner: host, Parent: host,
 		User: &topology.UserState{
