@@ -28,9 +28,13 @@ type Actors struct {
 
 // Actors finds all tasks that hold a capability of want over the resources which a
 // namespace governs: the inverse of [Host.Authority]. Threads are listed where they
-// hold other capabilities than the leader of their process.
+// hold other capabilities than the leader of their process. [ErrNoUsers] is as in
+// Authority.
 func (h *Host) Actors(ctx context.Context, r Reference, want topology.CapSet) (*Actors, error) {
 	p := h.proc
+	if err := h.haveUsers(); err != nil {
+		return nil, err
+	}
 	ns, err := h.Open(ctx, r)
 	if err != nil {
 		return nil, err

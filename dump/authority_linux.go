@@ -41,7 +41,8 @@ func (a *Actor) Zombie() bool { return a.State == 'Z' || a.State == 'X' }
 // climbs from the namespace by descriptors and reads one task: unless the
 // reference has to be searched for, its cost does not depend on the host's size.
 //
-// It takes the right to see the task's user namespace (PTRACE_MODE_READ_FSCREDS).
+// It takes the right to see the task's user namespace (PTRACE_MODE_READ_FSCREDS), and
+// a kernel that has any, else [ErrNoUsers].
 func (h *Host) Authority(ctx context.Context, task TaskReference, r Reference) (*Actor, error) {
 	t, err := task.loc.Open(h.proc)
 	if err != nil {
@@ -54,6 +55,11 @@ func (h *Host) Authority(ctx context.Context, task TaskReference, r Reference) (
 	}
 	defer ns.Close()
 	a, err := authority(h.proc, t, ns)
+	if errors.Is(err, nsfs.ErrGone) {
+		if without := h.haveUsers(); without != nil {
+			err = without
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package dump
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/renest/renest/nsfs"
@@ -41,6 +42,24 @@ func (h *Host) Open(ctx context.Context, r Reference) (*nsfs.NS, error) {
 		return nil, fmt.Errorf("namespace %s: this kernel gives no ids (Linux 6.18 does): refer to it in another way, such as PID/net", r)
 	}
 	return r.search(ctx, h.proc)
+}
+
+// ErrNoUsers says that a kernel has no user namespaces (CONFIG_USER_NS), in whose tree
+// it is decided who may do what to a namespace. There, what capabilities a task has
+// effective it holds over everything: see CapEff in /proc/PID/status.
+var ErrNoUsers = errors.New("this kernel has no user namespaces (CONFIG_USER_NS): the capabilities in CapEff of /proc/PID/status hold over everything")
+
+// haveUsers returns ErrNoUsers on such a kernel.
+func (h *Host) haveUsers() error {
+	self, err := h.proc.Self()
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	if _, err := self.Ref(nsfs.InUser); errors.Is(err, nsfs.ErrGone) {
+		return ErrNoUsers
+	}
+	return nil
 }
 
 // Identify returns a reference to the process that r refers to now, and to no other

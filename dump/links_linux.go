@@ -50,15 +50,16 @@ func (r *reader) openLinks(t nsfs.Task, rec *task) bool {
 	var nodes [nsfs.NumLinks]*node
 	var opened [nsfs.NumLinks]bool
 	for l := range nsfs.Link(nsfs.NumLinks) {
+		if r.d.own[linkOf(l.Type())] == nil {
+			continue // the kernel has no such type
+		}
 		ns, err := r.pidfd.Open(l)
-		switch {
-		case err == nil:
-			nodes[l], opened[l] = r.openedNode(t, l, ns), true
-			r.held.close(ns, l.Type())
-			if nodes[l] == nil {
-				return false
-			}
-		case !errors.Is(err, nsfs.ErrNotSupported): // the kernel has no such type
+		if err != nil {
+			return false
+		}
+		nodes[l], opened[l] = r.openedNode(t, l, ns), true
+		r.held.close(ns, l.Type())
+		if nodes[l] == nil {
 			return false
 		}
 	}

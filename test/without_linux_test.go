@@ -56,11 +56,22 @@ func TestKernelWithout(t *testing.T) {
 			if others == 0 {
 				t.Errorf("no task is in any namespace: %s", out)
 			}
+			run := func(args2 ...string) (string, error) {
+				text, err := exec.Command(strace, append(append(args[:len(args):len(args)], binary), args2...)...).CombinedOutput()
+				return string(text), err
+			}
+			if typ == "user" {
+				for _, args2 := range [][]string{{"caps", "self", "self/mnt"}, {"who", "self/mnt"}} {
+					if text, err := run(args2...); err == nil || !strings.Contains(text, "this kernel has no user namespaces (CONFIG_USER_NS)") {
+						t.Errorf("%q: %v\n%s", args2, err, text)
+					}
+				}
+			}
 			if typ == "pid" || typ == "user" {
 				return // a tree, and who may do what, is about those
 			}
 			for _, args2 := range [][]string{{"dump", "-t", "self", "-o", "/dev/null"}, {"caps", "self", "self/mnt"}, {"why", "self/mnt"}} {
-				if text, err := exec.Command(strace, append(append(args[:len(args):len(args)], binary), args2...)...).CombinedOutput(); err != nil {
+				if text, err := run(args2...); err != nil {
 					t.Errorf("%q: %v\n%s", args2, err, text)
 				}
 			}
