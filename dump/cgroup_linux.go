@@ -44,7 +44,7 @@ func (d *dumper) cgroupVisit(n *node) visit {
 			if !ok {
 				return errNoCgroup2
 			}
-			outside, err := d.cgroupOf(n)
+			text, err := d.cgroupOf(n)
 			if errors.Is(err, nsfs.ErrGone) {
 				d.lost = append(d.lost, n)
 				return nil
@@ -52,34 +52,30 @@ func (d *dumper) cgroupVisit(n *node) visit {
 			if err != nil {
 				return err
 			}
+			outside, ok := unifiedPath(text)
+			if !ok {
+				return errNoCgroup2
+			}
 			root, ok := cgroupRoot(outside, inside)
 			if !ok {
 				d.lost = append(d.lost, n)
 				return nil
 			}
-			n.out.Cgroup = &topology.CgroupState{Root: root}
+			n.out.Cgroup = &topology.CgroupState{Root: root, V1: differInV1(text, b)}
 			return nil
 		},
 	}
 }
 
-// cgroupOf reads the path of n's member from here.
-func (d *dumper) cgroupOf(n *node) (string, error) {
+// cgroupOf reads the paths of n's member from here.
+func (d *dumper) cgroupOf(n *node) ([]byte, error) {
 	t, err := d.task(n.member)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer t.Close()
 	if ref, err := t.Ref(nsfs.InCgroup); err != nil || ref != n.ref {
-		return "", nsfs.ErrGone
+		return nil, nsfs.ErrGone
 	}
-	b, err := t.ReadFile("cgroup")
-	if err != nil {
-		return "", err
-	}
-	path, ok := unifiedPath(b)
-	if !ok {
-		return "", errNoCgroup2
-	}
-	return path, nil
+	return t.ReadFile("cgroup")
 }

@@ -97,3 +97,16 @@ func TestCgroupHeld(t *testing.T) {
 		t.Errorf("root %+v, want %s", c, want)
 	}
 }
+
+func TestDifferInV1(t *testing.T) {
+	const outside = "4:memory:/a\n1:name=systemd:/\n0::/b\n"
+	for inside, want := range map[string]bool{
+		outside:                                 false,
+		"4:memory:/a\n1:name=systemd:/\n0::/\n": false,
+		"4:memory:/\n1:name=systemd:/\n0::/b\n": true,
+	} {
+		if got := differInV1([]byte(outside), []byte(inside)); got != want {
+			t.Errorf("inside %q: %v", inside, got)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func full() *topology.Graph {
 	unborn := &topology.Namespace{Type: topology.PID, Ino: 4026532187, Owner: user, Parent: pid, State: topology.Unborn}
 	cgroup := &topology.Namespace{
 		Type: topology.Cgroup, Ino: 4026532188, Owner: user,
-		Cgroup: &topology.CgroupState{Root: "/a b/\xfe"},
+		Cgroup: &topology.CgroupState{Root: "/a b/\xfe", V1: true},
 	}
 	net := &topology.Namespace{
 		Type: topology.Net, Ino: 4026532189, Owner: user,

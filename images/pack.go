@@ -58,7 +58,7 @@ func packNamespace(n *topology.Namespace) *pb.Namespace {
 		m.Net = &pb.NetState{Loopback: n.Net.Loopback, Sysctls: packSysctls(n.Net.Sysctls)}
 	}
 	if n.Cgroup != nil {
-		m.Cgroup = &pb.CgroupState{Root: []byte(n.Cgroup.Root)}
+		m.Cgroup = &pb.CgroupState{Root: []byte(n.Cgroup.Root), V1: n.Cgroup.V1}
 	}
 	if n.PID != nil {
 		m.Pid = &pb.PIDState{Init: uint32(n.PID.Init), PidMax: uint32(n.PID.PIDMax), LastPid: uint32(n.PID.LastPID)}

@@ -59,7 +59,7 @@ func unpackNamespace(m *pb.Namespace) *topology.Namespace {
 		n.Net = &topology.NetState{Loopback: t.GetLoopback(), Sysctls: unpackSysctls(t.GetSysctls())}
 	}
 	if c := m.GetCgroup(); c != nil {
-		n.Cgroup = &topology.CgroupState{Root: string(c.GetRoot())}
+		n.Cgroup = &topology.CgroupState{Root: string(c.GetRoot()), V1: c.GetV1()}
 	}
 	if p := m.GetPid(); p != nil {
 		n.PID = &topology.PIDState{Init: int(p.GetInit()), PIDMax: int(p.GetPidMax()), LastPID: int(p.GetLastPid())}

@@ -114,6 +114,8 @@ type Offset struct {
 // CgroupState is what a cgroup namespace holds.
 type CgroupState struct {
 	Root string `json:"root"` // path in the unified hierarchy, seen from the host's root
+	// V1 says that in a hierarchy of version 1 its root is not that of the hierarchy.
+	V1 bool `json:"v1,omitempty"`
 }
 
 // PIDState is what a pid namespace holds. Zero values are unknown.

@@ -63,6 +63,7 @@ const (
 	Thread      Rule = "thread"       // namespaces of a thread
 	Zombie      Rule = "zombie"       // user namespace of one
 	CgroupRoot  Rule = "cgroup"       // a task that stayed in CRIU's cgroup namespace
+	CgroupTop   Rule = "cgroup-root"  // a cgroup namespace that shows all that CRIU's does
 )
 
 // Finding is one thing that CRIU refuses or breaks.

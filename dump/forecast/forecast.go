@@ -44,6 +44,7 @@ func (s *subject) task(t *topology.Task) {
 		switch {
 		case n == nil:
 		case n == s.in(kind):
+		case kind == topology.Cgroup && n == s.own[kind] && s.cgroupLost(): // the root task comes there
 		case n == s.own[kind]:
 			s.stayed(t, n)
 		case kind != topology.Net && kind != topology.Mnt:

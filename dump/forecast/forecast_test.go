@@ -2,6 +2,7 @@ package forecast
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,6 +76,20 @@ func TestOf(t *testing.T) {
 			u.User = &topology.UserState{Setgroups: "allow"}
 			root.Namespaces[topology.InUser] = u
 		}, map[Rule]Verdict{NoRoot: Refuses}},
+		{"cgroup", func(g *topology.Graph, root *topology.Task) {
+			child(g)
+			root.Namespaces[topology.InCgroup] = add(g, topology.Cgroup)
+			root.Namespaces[topology.InCgroup].Cgroup = &topology.CgroupState{Root: "/x"}
+		}, map[Rule]Verdict{CgroupRoot: Loses}},
+		{"cgroup of version 1", func(g *topology.Graph, root *topology.Task) {
+			root.Namespaces[topology.InCgroup] = add(g, topology.Cgroup)
+			root.Namespaces[topology.InCgroup].Cgroup = &topology.CgroupState{Root: "/", V1: true}
+		}, map[Rule]Verdict{}},
+		{"root cgroup", func(g *topology.Graph, root *topology.Task) {
+			child(g)
+			root.Namespaces[topology.InCgroup] = add(g, topology.Cgroup)
+			root.Namespaces[topology.InCgroup].Cgroup = &topology.CgroupState{Root: "/"}
+		}, map[Rule]Verdict{CgroupTop: Loses}},
 		{"own descriptor", func(g *topology.Graph, root *topology.Task) {
 			host := root.Namespaces[topology.InUTS]
 			host.Pins = append(host.Pins, topology.Pin{Kind: topology.PinFD, PID: 10, FD: 3})
@@ -117,5 +132,23 @@ func TestOutcome(t *testing.T) {
 	findings, err := Of(g)
 	if err != nil || Outcome(findings) != Refuses || len(findings) != 2 {
 		t.Errorf("%v, %v", findings, err)
+	}
+}
+
+// What no task of the tree was in, tasks may come to be in.
+func TestRestoredCgroup(t *testing.T) {
+	g, root := tree()
+	own := root.Namespaces[topology.InCgroup]
+	g.Namespaces = slices.DeleteFunc(g.Namespaces, func(n *topology.Namespace) bool { return n == own })
+	root.Namespaces[topology.InCgroup] = add(g, topology.Cgroup)
+	root.Namespaces[topology.InCgroup].Cgroup = &topology.CgroupState{Root: "/"}
+	child(g)
+	after, err := Restored(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := after.Tasks[0].Namespaces[topology.InCgroup]
+	if in == nil || !in.External || after.Tasks[1].Namespaces[topology.InCgroup] != in || !slices.Contains(after.Namespaces, in) {
+		t.Errorf("the tasks are in %+v", in)
 	}
 }

@@ -27,12 +27,25 @@ func Restored(g *topology.Graph) (*topology.Graph, error) {
 			out.Namespaces = append(out.Namespaces, c)
 		}
 	}
+	for _, n := range r.unseen {
+		out.Namespaces = append(out.Namespaces, r.copies[n])
+	}
 	return out, nil
 }
 
 type restorer struct {
 	*subject
 	copies map[*topology.Namespace]*topology.Namespace
+	unseen []*topology.Namespace // of CRIU's own, those that the graph does not have
+}
+
+// criu returns CRIU's own namespace of a type, also where no task of the tree is in it.
+func (r *restorer) criu(t topology.Type) *topology.Namespace {
+	if r.own[t] == nil {
+		r.own[t] = &topology.Namespace{Type: t, External: true, Owner: r.own[topology.User]}
+		r.unseen = append(r.unseen, r.own[t])
+	}
+	return r.own[t]
 }
 
 // task returns what becomes of a task, nil of one that is gone, or is like its
@@ -43,12 +56,15 @@ func (r *restorer) task(t *topology.Task) *topology.Task {
 	}
 	c := *t
 	c.NSPID = r.numbers(t)
+	lost := r.cgroupLost()
 	for l := range c.Namespaces {
 		link := topology.Link(l)
 		n := t.Namespaces[l]
 		switch {
 		case n == nil:
 			continue
+		case link == topology.InCgroup && lost:
+			n = r.criu(topology.Cgroup)
 		case link == topology.PIDForChildren:
 			n = t.Namespaces[topology.InPID]
 		case link != topology.InNet && link != topology.InMnt, n == r.own[n.Type]:

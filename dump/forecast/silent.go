@@ -17,6 +17,8 @@ func (s *subject) edges(n *topology.Namespace) {
 	switch {
 	case !rooted && n.Type != topology.Net && n.Type != topology.Mnt:
 		return // CRIU refuses it
+	case n.Type == topology.Cgroup && s.cgroupLost():
+		return
 	case n.Type == topology.User:
 	case n.Owner != nil && n.Owner != s.in(topology.User):
 		s.report(Finding{
@@ -57,6 +59,13 @@ func (s *subject) userState() {
 // silent is what CRIU does not look at.
 func (s *subject) silent() {
 	s.userState()
+	if n := s.in(topology.Cgroup); s.cgroupLost() {
+		s.report(Finding{
+			Rule: CgroupTop, Verdict: Loses, Type: topology.Cgroup, Tasks: s.members(n), Namespaces: []*topology.Namespace{n},
+			Loss:   "a cgroup namespace that was made in the root cgroup: its tasks return in CRIU's",
+			Remedy: "start the tree in a cgroup of its own, or use renest criu dump and renest criu restore",
+		})
+	}
 	for _, t := range s.tasks {
 		of, in := t.Namespaces[topology.PIDForChildren], t.Namespaces[topology.InPID]
 		if of != nil && of != in {

@@ -79,6 +79,14 @@ func (s *subject) in(t topology.Type) *topology.Namespace {
 	return s.root.Namespaces[topology.LinkOf(t)]
 }
 
+// cgroupLost reports whether the root task has a cgroup namespace that CRIU does not
+// see: it tells one from its own by the part of a path that is not shown inside
+// (cgns_prefix, criu/cgroup.c), and one that was made in the root cgroup hides none.
+func (s *subject) cgroupLost() bool {
+	n := s.in(topology.Cgroup)
+	return s.left(topology.Cgroup) && n.Cgroup != nil && n.Cgroup.Root == "/" && !n.Cgroup.V1
+}
+
 func (s *subject) report(f Finding) {
 	for i := range s.findings {
 		have := &s.findings[i]

@@ -1166,6 +1166,7 @@ func (x *Offset) GetNsec() uint32 {
 type CgroupState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Root          []byte                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"` // path in the unified hierarchy, from the host's root
+	V1            bool                   `protobuf:"varint,2,opt,name=v1,proto3" json:"v1,omitempty"`    // it has another root than the hierarchy's in one of version 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1205,6 +1206,13 @@ func (x *CgroupState) GetRoot() []byte {
 		return x.Root
 	}
 	return nil
+}
+
+func (x *CgroupState) GetV1() bool {
+	if x != nil {
+		return x.V1
+	}
+	return false
 }
 
 // Zero is unknown.
@@ -1610,9 +1618,10 @@ const file_nstree_proto_rawDesc = "" +
 	"\bboottime\x18\x02 \x01(\v2\x15.renest.images.OffsetR\bboottime\".\n" +
 	"\x06Offset\x12\x10\n" +
 	"\x03sec\x18\x01 \x01(\x12R\x03sec\x12\x12\n" +
-	"\x04nsec\x18\x02 \x01(\rR\x04nsec\"!\n" +
+	"\x04nsec\x18\x02 \x01(\rR\x04nsec\"1\n" +
 	"\vCgroupState\x12\x12\n" +
-	"\x04root\x18\x01 \x01(\fR\x04root\"R\n" +
+	"\x04root\x18\x01 \x01(\fR\x04root\x12\x0e\n" +
+	"\x02v1\x18\x02 \x01(\bR\x02v1\"R\n" +
 	"\bPIDState\x12\x12\n" +
 	"\x04init\x18\x01 \x01(\rR\x04init\x12\x17\n" +
 	"\apid_max\x18\x02 \x01(\rR\x06pidMax\x12\x19\n" +
