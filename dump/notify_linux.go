@@ -92,10 +92,10 @@ func (n *Notify) look(when string, o Options) (*topology.Graph, []forecast.Findi
 	var fatal error
 	for _, f := range findings {
 		if f.Verdict == forecast.Destroys && fatal == nil {
-			fatal = fmt.Errorf("%s: %s: way out: %s: %w", when, f, f.Remedy, ErrVeto)
+			fatal = fmt.Errorf("%s: %s: way out: %s: %w", when, f, f.WayOut(), ErrVeto)
 			continue
 		}
-		n.say(f.String() + ": way out: " + f.Remedy)
+		n.say(f.String() + ": way out: " + f.WayOut())
 	}
 	return g, findings, fatal
 }

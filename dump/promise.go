@@ -33,7 +33,7 @@ func (p *Promise) broken(findings []forecast.Finding) error {
 	}
 	for _, f := range findings {
 		if f.Rule != forecast.Zombie && !slices.Contains(p.Losses, f.Kind()) {
-			return fmt.Errorf("the tree changed before it was frozen: %s: way out: %s, or try again: %w", f, f.Remedy, ErrVeto)
+			return fmt.Errorf("the tree changed before it was frozen: %s: way out: %s, or try again: %w", f, f.WayOut(), ErrVeto)
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 
 	"github.com/renest/renest/dump"
 	"github.com/renest/renest/dump/forecast"
+	"github.com/renest/renest/test/criu"
 	"github.com/renest/renest/topology"
 )
 
@@ -26,8 +27,14 @@ type checked struct {
 		PIDs                               []int
 	}
 	Complete bool
-	code     int
-	text     string
+	// RenestCRIU is what renest criu dump makes of it.
+	RenestCRIU *struct {
+		Takes  bool
+		Layers []int
+		Why    []string
+	} `json:"renest_criu"`
+	code int
+	text string
 }
 
 // renestCheck runs renest check on a tree.
@@ -181,11 +188,48 @@ func TestCheckAgainstCRIU(t *testing.T) {
 			if want := map[string]int{"clean": 0, "loses": 1}[test.want]; want != predicted.code && predicted.code != 3 {
 				t.Errorf("exit %d", predicted.code)
 			}
+			compareRefusal(t, predicted, s.root)
 			got, why := outcome(t, d, s.root, predicted)
 			if got != predicted.Verdict {
 				t.Errorf("CRIU %s, check says %s:\n%s\n%s", got, predicted.Verdict, why, predicted.text)
 			}
 		})
+	}
+}
+
+// compareRefusal has renest criu dump refuse a tree of which check says that it does,
+// for the same reasons, before anything is frozen.
+func compareRefusal(t *testing.T, predicted checked, root int) {
+	t.Helper()
+	says := predicted.RenestCRIU
+	if (says == nil) != (predicted.Verdict == "clean") {
+		t.Errorf("check says nothing of renest criu dump:\n%s", predicted.text)
+	}
+	if says == nil || says.Takes {
+		return
+	}
+	out := renestFails(t, "criu", "dump", "--criu", criu.Require(t).Path(), "-t", strconv.Itoa(root), "-D", t.TempDir())
+	for _, why := range says.Why {
+		if !strings.Contains(out, why) {
+			t.Errorf("renest criu dump says nothing of %q:\n%s", why, out)
+		}
+	}
+	if !strings.Contains(out, "cannot be dumped") || !alive(root) {
+		t.Errorf("the tree runs: %v, renest criu dump says: %s", alive(root), out)
+	}
+}
+
+// wantTaken has check say beforehand that renest criu dump takes a tree, in so many
+// layers.
+func wantTaken(t *testing.T, root, layers int) {
+	t.Helper()
+	predicted := renestCheck(t, root)
+	says := predicted.RenestCRIU
+	if says == nil && layers == 1 && predicted.Verdict == "clean" {
+		return
+	}
+	if says == nil || !says.Takes || len(says.Layers) != layers || says.Layers[0] != root {
+		t.Errorf("check does not say that renest criu dump takes the tree in %d layers:\n%s", layers, predicted.text)
 	}
 }
 

@@ -97,6 +97,7 @@ func (c *criuUser) testLeaf(t *testing.T, spec level, depth int) {
 	before := counting(t, leaf)
 	numbers := nspid(t, leaf)
 	shape := taskShape(t, family(top))
+	wantTaken(t, leaf, 1)
 
 	dir := t.TempDir()
 	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(leaf), "-D", dir)
@@ -464,6 +465,7 @@ func (c *criuUser) testLayers(t *testing.T, spec level, depth, count int) {
 		before, numbers = append(before, counting(t, pid)), append(numbers, nspid(t, pid))
 	}
 	shape := taskShape(t, family(top))
+	wantTaken(t, pids[0], count)
 
 	dir := t.TempDir()
 	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(pids[0]), "-D", dir)
@@ -524,6 +526,8 @@ func TestCRIUOwnership(t *testing.T) {
 			if net == netOwner(t, root) {
 				t.Fatalf("its net namespace belongs to %s, as that of the root", net)
 			}
+
+			wantTaken(t, root, 1)
 
 			dir := t.TempDir()
 			renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(root), "-D", dir)

@@ -35,7 +35,8 @@ func runCheck(c *cli.Context) error {
 	if !c.IsSet("tree") {
 		return checkHost(c)
 	}
-	g, err := dump.TreeOf(c.Context, dump.TaskReference(*c.Generic("tree").(*taskValue)), dump.Options{CopiedBinds: true, Offspring: true})
+	tree := dump.TaskReference(*c.Generic("tree").(*taskValue))
+	g, err := dump.TreeOf(c.Context, tree, dump.Options{CopiedBinds: true, Offspring: true})
 	if err != nil {
 		return err
 	}
@@ -43,10 +44,14 @@ func runCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	j, err := judge(c.Context, tree, findings)
+	if err != nil {
+		return err
+	}
 	if c.Bool("json") {
-		err = writeJSON(c.App.Writer, jsonCheck(g, findings))
+		err = writeJSON(c.App.Writer, jsonCheck(g, findings, j))
 	} else {
-		err = writeFindings(c.App.Writer, g, findings)
+		err = writeFindings(c.App.Writer, g, findings, j)
 	}
 	if err != nil {
 		return err
@@ -61,7 +66,7 @@ func runCheck(c *cli.Context) error {
 }
 
 // writeFindings writes a paragraph for each finding.
-func writeFindings(w io.Writer, g *topology.Graph, findings []forecast.Finding) error {
+func writeFindings(w io.Writer, g *topology.Graph, findings []forecast.Finding, j *judgement) error {
 	var b strings.Builder
 	for _, f := range findings {
 		fmt.Fprintf(&b, "CRIU %s: %s\n", f.Verdict, printable(f.Loss))
@@ -73,8 +78,9 @@ func writeFindings(w io.Writer, g *topology.Graph, findings []forecast.Finding) 
 		line("tasks", forecast.TaskList(f.Tasks))
 		line("namespaces", strings.Join(names(f.Namespaces), ", "))
 		line("it says", f.Message)
-		line("way out", f.Remedy)
+		line("way out", j.wayOut(f))
 	}
+	j.write(&b)
 	if len(findings) == 0 {
 		fmt.Fprintf(&b, "clean: CRIU keeps the namespaces of %s of pid %d\n", several(len(g.Tasks), "task"), g.Header.Root)
 	}
@@ -108,6 +114,8 @@ type checked struct {
 	Findings []jsonFinding `json:"findings"`
 	Complete bool          `json:"complete"`
 	Missing  []string      `json:"missing"`
+	// RenestCRIU is what renest criu dump makes of a tree that is not clean.
+	RenestCRIU *judgement `json:"renest_criu,omitempty"`
 }
 
 type jsonFinding struct {
@@ -121,15 +129,16 @@ type jsonFinding struct {
 	Remedy     string   `json:"remedy"`
 }
 
-func jsonCheck(g *topology.Graph, findings []forecast.Finding) checked {
+func jsonCheck(g *topology.Graph, findings []forecast.Finding, judged *judgement) checked {
 	out := checked{
 		Root: g.Header.Root, Verdict: forecast.Outcome(findings).String(), Findings: []jsonFinding{},
 		Complete: g.Header.Complete, Missing: append([]string{}, g.Header.Missing...),
+		RenestCRIU: judged,
 	}
 	for _, f := range findings {
 		j := jsonFinding{
 			Rule: string(f.Rule), Verdict: f.Verdict.String(), Type: f.Type.String(), PIDs: []int{}, Namespaces: []string{},
-			Message: f.Message, Loss: f.Loss, Remedy: f.Remedy,
+			Message: f.Message, Loss: f.Loss, Remedy: judged.wayOut(f),
 		}
 		for _, t := range f.Tasks {
 			j.PIDs = append(j.PIDs, t.TID)

@@ -98,7 +98,13 @@ func (d *dumper) plan(ctx context.Context) error {
 	if d.o.Tree, err = host.Identify(d.o.Tree); err != nil {
 		return err
 	}
-	if d.graph, d.layers, err = d.look(ctx); err != nil {
+	d.o.Dump.CopiedBinds = true
+	d.graph, d.layers, err = d.look(ctx)
+	d.o.Dump.CopiedBinds = false // what is not the tree's own is not for the image
+	if !external(d.o.Config) {
+		err = errors.Join(err, judgeBinds(d.graph, d.layers))
+	}
+	if err != nil {
 		return err
 	}
 	for _, t := range d.graph.Tasks {
@@ -147,7 +153,7 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 	}
 	layers, err := Split(g, parents)
 	for _, l := range layers {
-		err = errors.Join(err, judgeConnections(l), judgeDevices(l))
+		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l))
 	}
 	return g, layers, err
 }

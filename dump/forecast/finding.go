@@ -80,6 +80,17 @@ type Finding struct {
 	Message string
 	Loss    string // what it comes to
 	Remedy  string // what to do about it
+	// Kept says that package dump/criu keeps it, of a tree that it takes.
+	Kept bool
+}
+
+// WayOut is what to do about it where it is not known whether renest criu dump takes the
+// tree.
+func (f Finding) WayOut() string {
+	if f.Kept {
+		return "renest criu dump, if renest check says that it takes the tree; " + f.Remedy
+	}
+	return f.Remedy
 }
 
 // Kind names what a finding is about, whoever it befalls: "owner net".

@@ -55,6 +55,7 @@ func (s *subject) task(t *topology.Task) {
 				Message: "Can't restore sub-task in NS",
 				Loss:    fmt.Sprintf("%s namespace beside that of CRIU, which the root task is in: the dump succeeds and no restore does", kind),
 				Remedy:  fmt.Sprintf("dump from a task that is in a %s namespace of its own, or start the tree in one", kind),
+				Kept:    true,
 			})
 		}
 	}
@@ -76,15 +77,12 @@ func (s *subject) task(t *topology.Task) {
 // nested is generate_ns_id (criu/namespaces.c): one of these types is all that
 // CRIU can keep.
 func (s *subject) nested(t *topology.Task, n *topology.Namespace) {
-	remedy := "renest dump keeps the namespace; CRIU can dump the tasks in it by themselves"
-	if n.Type == topology.User || n.Type == topology.PID {
-		remedy = "renest criu dump takes the tree layer by layer"
-	}
 	s.report(Finding{
 		Rule: Nested, Verdict: Refuses, Type: n.Type, Tasks: []*topology.Task{t}, Namespaces: []*topology.Namespace{n},
 		Message: fmt.Sprintf("Can't dump nested %s namespace for %d", n.Type, t.PID),
 		Loss:    fmt.Sprintf("a nested %s namespace", n.Type),
-		Remedy:  remedy,
+		Remedy:  "renest dump keeps the namespace; CRIU can dump the tasks in it by themselves",
+		Kept:    true,
 	})
 }
 

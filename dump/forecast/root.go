@@ -16,6 +16,7 @@ func (s *subject) rootTask() {
 			Message: "Can't dump a pid namespace without the process init",
 			Loss:    "the root task is not the init of its pid namespace",
 			Remedy:  "dump from the init of the pid namespace, or name the namespace as external: --external pid[INODE]:LABEL",
+			Kept:    true,
 		})
 	}
 	user := s.in(topology.User)
@@ -44,6 +45,7 @@ func (s *subject) rootTask() {
 			Loss:    fmt.Sprintf("the root task's %s namespace is not owned by its user namespace", kind),
 			Remedy: fmt.Sprintf("run CRIU in that %s namespace, so that the tree shares it: nsenter -t %d --%s criu dump …",
 				kind, s.root.PID, kind),
+			Kept: true,
 		})
 	}
 }

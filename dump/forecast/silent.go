@@ -6,6 +6,9 @@ import (
 	"github.com/renest/renest/topology"
 )
 
+// keeps is the way out for what CRIU does not record.
+const keeps = "renest dump, and renest as CRIU's hook, keep it in nstree.img"
+
 // edges judges owner and parent of a namespace that CRIU restores. It asks for
 // neither (it has no NS_GET_USERNS and no NS_GET_PARENT): whatever it makes is
 // owned by the root task's user namespace, which is made in CRIU's own.
@@ -24,14 +27,14 @@ func (s *subject) edges(n *topology.Namespace) {
 		s.report(Finding{
 			Rule: Owner, Verdict: Loses, Type: n.Type, Tasks: s.members(n), Namespaces: []*topology.Namespace{n},
 			Loss:   fmt.Sprintf("a %s namespace owned by %s returns owned by the root task's user namespace", n.Type, n.Owner.Name()),
-			Remedy: "renest criu dump and renest criu restore bring it back with its owner; as a hook, renest says so",
+			Remedy: keeps, Kept: true,
 		})
 	}
 	if rooted && n.Type.HasParent() && n.Parent != nil && n.Parent != s.own[n.Type] {
 		s.report(Finding{
 			Rule: Depth, Verdict: Loses, Type: n.Type, Tasks: []*topology.Task{s.root}, Namespaces: []*topology.Namespace{n},
 			Loss:   fmt.Sprintf("a %s namespace that is %d levels deep returns one level deep", n.Type, n.Level()-s.own[n.Type].Level()),
-			Remedy: "renest criu dump and renest criu restore bring it back at its depth",
+			Remedy: keeps, Kept: true,
 		})
 	}
 }
@@ -43,15 +46,16 @@ func (s *subject) userState() {
 	if !s.left(topology.User) || user == nil || user.User == nil {
 		return
 	}
-	f := Finding{Verdict: Loses, Type: topology.User, Tasks: []*topology.Task{s.root}, Namespaces: []*topology.Namespace{user}}
+	f := Finding{
+		Verdict: Loses, Type: topology.User, Tasks: []*topology.Task{s.root}, Namespaces: []*topology.Namespace{user},
+		Remedy: keeps, Kept: true,
+	}
 	if uid := user.User.OwnerUID; uid != 0 && user.Parent == s.own[topology.User] {
 		f.Rule, f.Loss = Creator, fmt.Sprintf("a user namespace created by uid %d returns created by CRIU's: that uid has no power over it", uid)
-		f.Remedy = "renest criu dump and renest criu restore bring it back with its creator"
 		s.report(f)
 	}
 	if user.User.Setgroups == "deny" {
 		f.Rule, f.Loss = Setgroups, "a user namespace that denies setgroups(2) returns allowing it"
-		f.Remedy = "renest criu dump and renest criu restore bring it back denied"
 		s.report(f)
 	}
 }
@@ -63,7 +67,7 @@ func (s *subject) silent() {
 		s.report(Finding{
 			Rule: CgroupTop, Verdict: Loses, Type: topology.Cgroup, Tasks: s.members(n), Namespaces: []*topology.Namespace{n},
 			Loss:   "a cgroup namespace that was made in the root cgroup: its tasks return in CRIU's",
-			Remedy: "start the tree in a cgroup of its own, or use renest criu dump and renest criu restore",
+			Remedy: "start the tree in a cgroup of its own", Kept: true,
 		})
 	}
 	for _, t := range s.tasks {
