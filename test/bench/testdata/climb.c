@@ -1,7 +1,7 @@
 /*
  * climb COUNT PID NS: what may PID do to what the namespace at path NS governs?
  * Asked COUNT times over, each time anew; prints the capabilities and the
- * nanoseconds that it took. The rules are those of cap_capable, the descriptors
+ * nanoseconds of the processor that it took. The rules are those of cap_capable, the descriptors
  * those that one has to climb: this is a floor, not a program to rely on.
  */
 #define _GNU_SOURCE
@@ -119,10 +119,10 @@ int main(int argc, char **argv)
 		return 2;
 	count = atol(argv[1]);
 	snprintf(task, sizeof(task), "/proc/%s", argv[2]);
-	clock_gettime(CLOCK_MONOTONIC, &a);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 	for (i = 0; i < count; i++)
 		held = ask(task, argv[3]);
-	clock_gettime(CLOCK_MONOTONIC, &b);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
 	printf("%llx %lld\n", (unsigned long long)held,
 	       (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec);
 	return 0;
