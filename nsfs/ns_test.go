@@ -199,7 +199,13 @@ func TestGoneTask(t *testing.T) {
 	_, openErr := task.Open(InNet)
 	_, pidfdErr := task.PIDFD()
 	_, bindsErr := task.Binds(func(Bind) {})
-	for _, err := range []error{refErr, openErr, pidfdErr, task.Status(new(Status)), bindsErr} {
+	errs := []error{refErr, openErr, pidfdErr, task.Status(new(Status)), bindsErr}
+	var refs Refs
+	task.Refs(&refs)
+	for _, r := range refs {
+		errs = append(errs, r.Err)
+	}
+	for _, err := range errs {
 		if !errors.Is(err, ErrGone) {
 			t.Errorf("%v, want ErrGone", err)
 		}

@@ -81,21 +81,21 @@ type Refs [NumLinks]struct {
 // Refs reads all ten links, in half the time of ten calls of Ref.
 func (t Task) Refs(refs *Refs) {
 	*refs = Refs{}
-	dir, err := openProcfs(t.fd, cstr("ns\x00").ptr(), unix.O_PATH|unix.O_DIRECTORY)
-	if err == nil {
+	dir, failed := openProcfs(t.fd, cstr("ns\x00").ptr(), unix.O_PATH|unix.O_DIRECTORY)
+	if failed == nil {
 		defer closeFD(dir)
 	}
 	var b [64]byte
 	for l := range refs {
 		path := linkPaths[l]
-		n := 0
+		n, err := 0, failed
 		if err == nil {
 			n, err = readlinkat(dir, path[len("ns/"):].ptr(), b[:])
 		}
 		if err != nil {
 			refs[l].Err = t.linkError("read link", path, err)
-			if !errors.Is(refs[l].Err, unix.EACCES) { // which is the task's, and not the link's
-				err = nil
+			if errors.Is(refs[l].Err, unix.EACCES) { // to the task, and not to the link
+				failed = err
 			}
 			continue
 		}
