@@ -124,7 +124,12 @@ func (l *line) sysctls(s Sysctls) {
 	l.list(items)
 }
 
+// signed returns an offset with its sign, to the millisecond: what is behind that
+// depends on how long a restore took. An offset below that is not rounded to none.
 func signed(o Offset) string {
+	if rounded := o.plus(500_000); rounded.Sec != 0 || rounded.Nsec >= 1_000_000 {
+		o = Offset{Sec: rounded.Sec, Nsec: rounded.Nsec / 1_000_000 * 1_000_000}
+	}
 	if o.Sec >= 0 {
 		return "+" + o.String()
 	}

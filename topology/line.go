@@ -32,8 +32,15 @@ func (p part) text(n int) string {
 func more(n int) string { return fmt.Sprintf("+%d more", n) }
 
 // fit returns the line in at most width columns, if that is not below zero:
-// with as many items of each part as fit, and cut off if that does not do.
+// with as many items of each part as fit, and cut off if that does not do, but for
+// a mark at its end.
 func (l line) fit(width int, color bool) string {
+	if last := len(l) - 1; width >= 0 && last > 0 && l[last].style == notable {
+		mark := l[last].text(len(l[last].items))
+		if rest := width - columns(mark) - 1; rest >= columns(l[0].text(1)) && l.width() > width {
+			return l[:last].fit(rest, color) + " " + notable.paint(mark, color)
+		}
+	}
 	shown := l.shown(width)
 	var b strings.Builder
 	at := 0
@@ -52,20 +59,28 @@ func (l line) fit(width int, color bool) string {
 	return b.String()
 }
 
+// width is how wide the line is with as few items as can be.
+func (l line) width() int {
+	used := len(l) - 1
+	for _, p := range l {
+		if p.glued {
+			used--
+		}
+		used += columns(p.text(min(1, len(p.items))))
+	}
+	return used
+}
+
 // shown decides how many items there is room for: the parts take turns.
 func (l line) shown(width int) []int {
 	shown := make([]int, len(l))
-	used := len(l) - 1
 	for i, p := range l {
 		shown[i] = len(p.items)
 		if width >= 0 {
 			shown[i] = min(1, len(p.items))
 		}
-		if p.glued {
-			used--
-		}
-		used += columns(p.text(shown[i]))
 	}
+	used := l.width()
 	for grown := width >= 0; grown; {
 		grown = false
 		for i, p := range l {

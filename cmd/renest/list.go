@@ -119,6 +119,8 @@ func writeTable(w io.Writer, g *topology.Graph) error {
 			t.cell("-")
 		}
 	}
+	const id, parent = 1, 3 // which most people can do without, and a picture shows better
+	t.fit(width(w), id, parent)
 	return t.write(w)
 }
 

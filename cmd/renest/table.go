@@ -15,7 +15,8 @@ import (
 type table struct {
 	text   []byte
 	ends   []int // of each cell in text
-	widths []int // of each column, in characters
+	widths []int // of each column, in characters; below 0 of one that is left out
+	last   int   // how many of the last column's are shown at most, if not 0
 }
 
 // newTable begins a table with its headings.
@@ -57,6 +58,24 @@ func (t *table) end() {
 	t.ends = append(t.ends, len(t.text))
 }
 
+// fit makes the table no wider than width, if that is not below 0: it leaves out the
+// columns that can be spared, and then cuts off the last.
+func (t *table) fit(width int, spare ...int) {
+	over := -width - 2
+	for _, w := range t.widths {
+		over += w + 2
+	}
+	for _, column := range spare {
+		if width >= 0 && over > 0 {
+			over -= t.widths[column] + 2
+			t.widths[column] = -1
+		}
+	}
+	if last := t.widths[len(t.widths)-1]; width >= 0 && over > 0 {
+		t.last = max(last-over, 2)
+	}
+}
+
 // write writes the table, with two blanks between its columns.
 func (t *table) write(w io.Writer) error {
 	out := make([]byte, 0, 1<<16)
@@ -69,8 +88,15 @@ func (t *table) write(w io.Writer) error {
 	for i, end := range t.ends {
 		cell := t.text[start:end]
 		start = end
+		column := i % len(t.widths)
+		if t.widths[column] < 0 {
+			continue
+		}
+		if column == len(t.widths)-1 && t.last > 0 && utf8.RuneCount(cell) > t.last {
+			cell = []byte(string([]rune(string(cell))[:t.last-1]) + "…")
+		}
 		out = append(out, cell...)
-		if column := i % len(t.widths); column < len(t.widths)-1 {
+		if column < len(t.widths)-1 {
 			out = append(out, bytes.Repeat([]byte{' '}, t.widths[column]-utf8.RuneCount(cell)+2)...)
 			continue
 		}

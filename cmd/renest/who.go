@@ -6,7 +6,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
@@ -82,8 +81,7 @@ func runWho(c *cli.Context) error {
 
 // writeActors writes a line for each task, and returns how many are the kernel's.
 func writeActors(w io.Writer, list []*dump.Actor) (kernel int, err error) {
-	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(out, "PID\tUID\tUSER NAMESPACE\tBY\tCAPABILITIES\tJOINS\tCOMMAND")
+	t := newTable("PID", "UID", "USER NAMESPACE", "BY", "CAPABILITIES", "JOINS", "COMMAND")
 	for _, a := range list {
 		if a.KThread {
 			kernel++
@@ -93,9 +91,14 @@ func writeActors(w io.Writer, list []*dump.Actor) (kernel int, err error) {
 		if a.TID != a.PID {
 			pid += "/" + strconv.Itoa(a.TID)
 		}
-		fmt.Fprintf(out, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", pid, a.EUID, nameOf(a.User), byText(a), capsText(a.Held), joinsText(a), printable(a.Comm))
+		for _, text := range []string{
+			pid, strconv.Itoa(int(a.EUID)), nameOf(a.User), byText(a), capsText(a.Held), joinsText(a), printable(a.Comm),
+		} {
+			t.cell(text)
+		}
 	}
-	return kernel, out.Flush()
+	t.fit(width(w))
+	return kernel, t.write(w)
 }
 
 // byText says by which rule a task holds what it holds.
