@@ -164,6 +164,30 @@ func claims() ([]*claim, error) {
 	return list, err
 }
 
+// Unfinished is a restore that has not ended: one that goes on, or one that was killed
+// with all that cleans up after it.
+type Unfinished struct {
+	Name  string
+	Maker Process
+	// Killed: [Remove] of the name removes what is left of it, and so does the next
+	// restore.
+	Killed bool
+}
+
+// ListUnfinished lists the restores that have not ended, by name. A record that cannot
+// be read is an error, and the others are listed all the same.
+func ListUnfinished() ([]Unfinished, error) {
+	all, err := claims()
+	var list []Unfinished
+	for _, c := range all {
+		if _, ferr := Find(c.Name); !errors.Is(ferr, ErrNotFound) {
+			continue // its tree stands
+		}
+		list = append(list, Unfinished{Name: c.Name, Maker: c.Maker, Killed: !c.underway()})
+	}
+	return list, err
+}
+
 // cleanLeftovers removes what restores left that were killed with their guardian.
 func cleanLeftovers() error {
 	list, err := claims()

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/renest/renest/restore"
 )
 
@@ -54,6 +56,18 @@ func gone(t *testing.T, path string) {
 	}
 }
 
+// unfinished wants these restores, and no others, to be listed as unfinished.
+func unfinished(t *testing.T, want ...restore.Unfinished) {
+	t.Helper()
+	got, err := restore.ListUnfinished()
+	if err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("unfinished (-want +got):\n%s", diff)
+	}
+}
+
 // TestLeftovers finds the records of restores that were killed.
 func TestLeftovers(t *testing.T) {
 	same := func(map[string]any) {}
@@ -70,6 +84,7 @@ func TestLeftovers(t *testing.T) {
 	})
 	t.Run("remove", func(t *testing.T) {
 		writeClaim(t, "left", same)
+		unfinished(t, restore.Unfinished{Name: "left", Maker: restore.Process{PID: os.Getpid(), Start: 1}, Killed: true})
 		if err := restore.Remove("left"); err != nil {
 			t.Error(err)
 		}
@@ -111,8 +126,12 @@ func TestUnderway(t *testing.T) {
 		},
 	} {
 		path := writeClaim(t, name, change)
+		list, err := restore.ListUnfinished()
+		if err != nil || len(list) != 1 || list[0].Name != name || list[0].Killed {
+			t.Errorf("unfinished: %v, %v", list, err)
+		}
 		wantError(t, restore.Remove(name), "is restoring it")
-		_, err := restore.Execute(t.Context(), plan(t, small()), restore.Options{Name: name})
+		_, err = restore.Execute(t.Context(), plan(t, small()), restore.Options{Name: name})
 		wantError(t, err, "the name "+name+" is in use")
 		if _, err := os.Lstat(path); err != nil {
 			t.Error(err)

@@ -3,20 +3,39 @@ package restore
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/renest/renest/dump"
+	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/topology"
 )
 
-// clock adds the writing of a time namespace's offsets.
+// clock adds the writing of a time namespace's offsets. Clocks that go on do so from
+// the moment at which the offsets are found out: that is the last before they are
+// written.
 func (e *executor) clock(s Step) error {
 	t, err := e.offsets(s.NS)
 	if err != nil {
 		return err
 	}
 	e.clocks[s.NS] = t
-	write(e.program(s.By), "set the clocks of "+s.NS.Name(), e.agents[s.By], "timens_offsets", fmt.Sprintf(
-		"monotonic %d %d\nboottime %d %d\n", t.Monotonic.Sec, t.Monotonic.Nsec, t.Boottime.Sec, t.Boottime.Nsec))
+	what := "set the clocks of " + s.NS.Name()
+	p := e.program(s.By)
+	fd := p.Call(what, unix.SYS_OPENAT, agent.Int(e.agents[s.By].Dir()), agent.String("timens_offsets"), agent.Int(unix.O_WRONLY|unix.O_CLOEXEC))
+	size := len(offsetsText(t))
+	p.Call(what, unix.SYS_WRITE, fd.Ret(), agent.Late(size, func(b []byte) {
+		if t, err := e.offsets(s.NS); err == nil { // else as it was a moment ago
+			e.clocks[s.NS] = t
+		}
+		copy(b, offsetsText(e.clocks[s.NS]))
+	}), agent.Int(size))
+	p.Call(what, unix.SYS_CLOSE, fd.Ret())
 	return nil
+}
+
+// offsetsText is what is written to timens_offsets, of one length always.
+func offsetsText(t topology.TimeState) string {
+	return fmt.Sprintf("monotonic %20d %09d\nboottime %20d %09d\n", t.Monotonic.Sec, t.Monotonic.Nsec, t.Boottime.Sec, t.Boottime.Nsec)
 }
 
 // offsets returns what the offsets of n are to be here. For clocks that go on, that

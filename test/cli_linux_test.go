@@ -63,13 +63,16 @@ func restoreImage(t *testing.T, name string, image ...string) restored {
 // standing tells whether ps lists a tree.
 func standing(t *testing.T, name string) bool {
 	t.Helper()
-	var trees []struct{ Name string }
+	var trees []struct {
+		Name   string
+		Keeper struct{ PID int } // of what is unfinished there is none
+	}
 	out := renest(t, 0, "ps", "--json")
 	if err := json.Unmarshal([]byte(out), &trees); err != nil {
 		t.Fatalf("ps --json: %v\n%s", err, out)
 	}
 	for _, tree := range trees {
-		if tree.Name == name {
+		if tree.Name == name && tree.Keeper.PID != 0 {
 			return true
 		}
 	}

@@ -96,6 +96,10 @@ tries=0 # lsns gives up where a namespace vanishes while it looks
 until %[2]s -n -r -o NS,TYPE >%[4]s.lsns || [ $tries = 100 ]; do tries=$((tries + 1)); done
 echo "lsns $(tr ' \n' ':,' <%[4]s.lsns)"
 echo "restored $(tr -d '\n' <%[4]s.json)"
+for path in $(sed -n 's/^ *"path": "\(\/proc\/[0-9]*\/ns\/time\)".*/\1/p' %[4]s.json); do
+	pid=${path#/proc/}
+	echo "clock $(cut -d' ' -f22 /proc/${pid%%%%/*}/stat) $(cut -d' ' -f1 /proc/uptime) $(%[1]s/renest enter $path -- sh -c 'read up idle </proc/uptime; echo $up') $(cut -d' ' -f1 /proc/uptime)"
+done
 %[1]s/renest rm %[5]s
 `, programs, lsns, from, to, name)
 }
@@ -127,7 +131,32 @@ type stop struct {
 	before, after topology.Offset // the host's clock (CLOCK_BOOTTIME), around the restore
 	lsns          map[string]bool // "4026532180:user"
 	bindings      []struct{ Live, Path string }
+	clocks        []clockReading
 	image         []byte // what was dumped there
+}
+
+// clockReading is what /proc/uptime shows (CLOCK_BOOTTIME) in a time namespace, to
+// hundredths of a second.
+type clockReading struct {
+	born          topology.Offset // when its first process was, by the host's clock
+	before, after topology.Offset // the host's, around the reading
+	inside        topology.Offset
+}
+
+func parseClock(t *testing.T, text string) clockReading {
+	t.Helper()
+	f := strings.Fields(text)
+	if len(f) != 4 {
+		t.Fatalf("clock %q", text)
+	}
+	ticks, err := strconv.ParseInt(f[0], 10, 64) // of which there are always 100 in a second
+	if err != nil {
+		t.Fatalf("clock %q", text)
+	}
+	return clockReading{
+		born:   topology.Offset{Sec: ticks / 100, Nsec: uint32(ticks%100) * 10_000_000},
+		before: uptime(t, f[1]), inside: uptime(t, f[2]), after: uptime(t, f[3]),
+	}
 }
 
 func parseStop(t *testing.T, out string, image []byte) *stop {
@@ -144,6 +173,8 @@ func parseStop(t *testing.T, out string, image []byte) *stop {
 			for x := range strings.SplitSeq(rest, ",") {
 				s.lsns[x] = true
 			}
+		case "clock":
+			s.clocks = append(s.clocks, parseClock(t, rest))
 		case "restored":
 			var r struct {
 				Namespaces []struct{ Live, Path string }
@@ -215,17 +246,45 @@ func (s *stop) check(t *testing.T, came []byte) {
 		found := false
 		for _, here := range shows {
 			at := was.Sub(here) // when this host's clock made it show the same
-			hundredth := topology.Offset{Nsec: 10_000_000}
 			if at.Sub(s.before).Sec >= 0 && s.after.Add(hundredth).Sub(at).Sec >= 0 {
 				found = true
 				t.Logf("a clock that showed %v s went on %v s after the restore began, which took %v s",
 					was, at.Sub(s.before), s.after.Sub(s.before))
+				s.checkClock(t, was, at)
 			}
 		}
 		if !found {
 			t.Errorf("no clock went on from %v s: offsets %v at %v to %v", was, shows, s.before, s.after)
 		}
 	}
+}
+
+func milliseconds(o topology.Offset) float64 { return float64(o.Sec)*1000 + float64(o.Nsec)/1e6 }
+
+var hundredth = topology.Offset{Nsec: 10_000_000}
+
+// checkClock holds what a clock shows within the restored namespace against what it
+// showed when it was dumped, and the time that has passed here since it went on: at
+// the time at, by the offsets. It prints how far that was from the birth of the first
+// process there, which may have come from elsewhere; that both were within the restore
+// is all that is asked of a slow machine.
+func (s *stop) checkClock(t *testing.T, was, at topology.Offset) {
+	t.Helper()
+	for _, c := range s.clocks {
+		least := was.Add(c.before.Sub(at)).Sub(hundredth)
+		most := was.Add(c.after.Sub(at)).Add(hundredth)
+		if c.inside.Sub(least).Sec < 0 || most.Sub(c.inside).Sec < 0 {
+			continue // another's
+		}
+		if c.born.Sub(s.before).Add(hundredth).Sec < 0 || s.after.Sub(c.born).Add(hundredth).Sec < 0 {
+			t.Errorf("a clock went on at %v, and its first process was born at %v", at, c.born)
+		}
+		off := max(milliseconds(c.born.Sub(at)), milliseconds(at.Sub(c.born)))
+		t.Logf("inside it shows %v s, %v to %v s after it went on, which was %.1f ms from the birth of its first process, within 50 ms: %t",
+			c.inside, c.before.Sub(at), c.after.Sub(at), off, off <= 50)
+		return
+	}
+	t.Errorf("of a clock that went on from %v at %v nothing is to be seen inside: %v", was, at, s.clocks)
 }
 
 // TestMovedHere is the shortest way: from this host to itself.

@@ -16,6 +16,9 @@ func psCommand() *cli.Command {
 		Name:  "ps",
 		Usage: "list restored trees",
 		UsageText: "renest ps [--json]\nrenest ps --oci NAME[/pid:[…]]\n\n" +
+			"Restores that are under way are listed too, and what is left of those that were\n" +
+			"killed together with the process that cleans up after them: renest rm NAME\n" +
+			"removes that.\n\n" +
 			"With --oci, what config.json of an OCI runtime has to have in linux.namespaces\n" +
 			"for a container that is to run in the innermost namespaces of tree NAME, or in\n" +
 			"those of the first process of one of its pid namespaces.",
@@ -30,7 +33,27 @@ func psCommand() *cli.Command {
 // psJSON is one tree in what ps --json prints.
 type psJSON struct {
 	*restore.Tree
-	Alive bool `json:"alive"`
+	Alive bool   `json:"alive"`
+	State string `json:"state"`
+}
+
+// The states of what ps lists, beside that of a tree of which but some processes are
+// left.
+const (
+	stateStanding = "standing"
+	stateDead     = "dead"
+	stateUnderway = "being restored"
+	stateLeft     = "left by a restore that was killed"
+)
+
+func stateOf(t *restore.Tree) string {
+	switch alive, all := t.Alive(); {
+	case alive == 0:
+		return stateDead
+	case alive < all:
+		return fmt.Sprintf("%d of %d processes left", alive, all)
+	}
+	return stateStanding
 }
 
 func runPS(c *cli.Context) error {
@@ -41,16 +64,10 @@ func runPS(c *cli.Context) error {
 		return runOCI(c)
 	}
 	trees, err := restore.List()
+	unfinished, uerr := restore.ListUnfinished()
+	err = errors.Join(err, uerr)
 	if c.Bool("json") {
-		list := []psJSON{}
-		for _, t := range trees {
-			alive, all := t.Alive()
-			if t.Holders == nil {
-				t.Holders = []restore.Process{} // a list is never null
-			}
-			list = append(list, psJSON{t, alive == all})
-		}
-		if werr := writeJSON(c.App.Writer, list); werr != nil {
+		if werr := writeJSON(c.App.Writer, psList(trees, unfinished)); werr != nil {
 			return werr
 		}
 		return err
@@ -58,20 +75,44 @@ func runPS(c *cli.Context) error {
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tPID\tNAMESPACES\tHOLDERS\tFROM\tCREATED\tSTATE")
 	for _, t := range trees {
-		state := "standing"
-		switch alive, all := t.Alive(); {
-		case alive == 0:
-			state = "dead"
-		case alive < all:
-			state = fmt.Sprintf("%d of %d processes left", alive, all)
-		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\t%s\t%s\n", t.Name, t.Keeper.PID, len(t.Namespaces), len(t.Holders),
-			orUnknown(t.From), t.Created.Format(time.RFC3339), state)
+			orUnknown(t.From), t.Created.Format(time.RFC3339), stateOf(t))
+	}
+	for _, u := range unfinished {
+		pid := fmt.Sprint(u.Maker.PID)
+		if u.Killed {
+			pid = "-" // it is nobody's any more
+		}
+		fmt.Fprintf(w, "%s\t%s\t-\t-\t-\t-\t%s\n", u.Name, pid, stateOfUnfinished(u))
 	}
 	if ferr := w.Flush(); ferr != nil {
 		return ferr
 	}
 	return err
+}
+
+func stateOfUnfinished(u restore.Unfinished) string {
+	if u.Killed {
+		return stateLeft
+	}
+	return stateUnderway
+}
+
+// psList is what ps --json prints: of what is unfinished there is but the name.
+func psList(trees []*restore.Tree, unfinished []restore.Unfinished) []psJSON {
+	list := []psJSON{}
+	for _, t := range trees {
+		alive, all := t.Alive()
+		if t.Holders == nil {
+			t.Holders = []restore.Process{} // a list is never null
+		}
+		list = append(list, psJSON{t, alive == all, stateOf(t)})
+	}
+	for _, u := range unfinished {
+		t := &restore.Tree{Name: u.Name, Holders: []restore.Process{}, Namespaces: []restore.Binding{}}
+		list = append(list, psJSON{t, false, stateOfUnfinished(u)})
+	}
+	return list
 }
 
 func rmCommand() *cli.Command {

@@ -290,6 +290,43 @@ func TestGuardianKilled(t *testing.T) {
 	}
 }
 
+// TestGuardianKilledUnseen wants an agent found that an ordinary user may not look at:
+// what it executes is not shown, what it was executed with is.
+func TestGuardianKilledUnseen(t *testing.T) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	c, err := Start(t.Context(), Options{Proc: proc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Root().Fork(t.Context(), "fork", ForkOptions{Flags: unix.CLONE_NEWUSER})
+	if err == nil {
+		err = a.Protect(t.Context())
+	}
+	if err != nil {
+		t.Fatal(errors.Join(err, c.Close()))
+	}
+	exe := fmt.Sprintf("/proc/%d/exe", a.pid)
+	if _, err := os.Stat(exe); os.Geteuid() != 0 && !errors.Is(err, os.ErrPermission) {
+		t.Errorf("%s: %v, want that it is not shown", exe, err)
+	}
+	if other := (Family{Mark: "0123456789abcdef"}); other.has(strconv.Itoa(a.pid)) || (Family{}).has(strconv.Itoa(a.pid)) {
+		t.Error("the agent is of another family too")
+	}
+	if err := unix.Kill(c.guardian.pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); !errors.Is(err, ErrDied) {
+		t.Errorf("close: %v", err)
+	}
+	if c.Family().has(strconv.Itoa(a.pid)) { // a zombie is not
+		t.Errorf("agent %d is still there", a.pid)
+	}
+}
+
 // TestRefusedBefore wants nothing to be started then.
 func TestRefusedBefore(t *testing.T) {
 	want := errors.New("no")

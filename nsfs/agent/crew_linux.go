@@ -105,7 +105,7 @@ func (c *Crew) start(o Options) error {
 		name = "renest: agent"
 	}
 	c.life = w
-	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", c.executable.file.Fd()), []string{name}, &os.ProcAttr{
+	c.process, err = os.StartProcess(fmt.Sprintf("/proc/self/fd/%d", c.executable.file.Fd()), []string{name, c.executable.family.Mark}, &os.ProcAttr{
 		Files: append([]*os.File{null, null, null, c.arena.file, r, o.Proc}, o.Files...),
 		Env:   []string{},
 		Sys:   &syscall.SysProcAttr{Setsid: true},

@@ -41,10 +41,11 @@ type Call struct {
 // Arg is an argument of a call.
 type Arg struct {
 	lit  uint64
-	from *Call   // the result of an earlier call
-	data []byte  // a pointer to these bytes
-	out  *Buffer // a pointer to a buffer
-	ptrs []ptr   // pointers within data
+	from *Call          // the result of an earlier call
+	data []byte         // a pointer to these bytes
+	out  *Buffer        // a pointer to a buffer
+	ptrs []ptr          // pointers within data
+	late func(b []byte) // fills data when the agent is about to begin
 }
 
 // ptr is a pointer that lies at an offset of an argument's data, and points to
@@ -79,6 +80,10 @@ func String(s string) Arg { return Arg{data: append([]byte(s), 0)} }
 
 // Bytes is a pointer to a copy of b.
 func Bytes(b []byte) Arg { return Arg{data: append(slices.Clone(b), 0)} }
+
+// Late is a pointer to n bytes, zero but for what fill makes of them at the last
+// moment before the agent begins.
+func Late(n int, fill func(b []byte)) Arg { return Arg{data: make([]byte, n), late: fill} }
 
 // Strings is a pointer to an array of pointers to the strings of list, ended by
 // a null pointer: execve(2)'s argv and envp.
@@ -257,6 +262,9 @@ func (p *Program) load(a *arena, off uintptr, end, fail uint64) {
 				c.op.arg[j] = addrOf(a, &arg.from.op.ret)
 			case arg.data != nil:
 				c.op.lit[j] = addr(data)
+				if arg.late != nil {
+					arg.late(arg.data)
+				}
 				copy(a.mem[data:], arg.data)
 				for _, q := range arg.ptrs {
 					binary.NativeEndian.PutUint64(a.mem[data+uintptr(q.at):], addr(data+uintptr(q.to)))
