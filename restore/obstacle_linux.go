@@ -83,22 +83,19 @@ func (h *Host) Try(ctx context.Context) error {
 	return errors.Join(h.try(ctx, crew.Root()), crew.Close())
 }
 
+// try has children of a look, which end by themselves whatever becomes of their maker.
 func (h *Host) try(ctx context.Context, a *agent.Agent) error {
-	for _, flag := range []uint64{unix.CLONE_NEWUSER, unix.CLONE_NEWUTS} {
-		what := "make a user namespace"
-		if flag == unix.CLONE_NEWUTS {
-			what = "make another namespace in one's own user namespace"
-		}
-		child, err := a.Fork(ctx, what, agent.ForkOptions{Flags: flag})
-		var refused *agent.CallError
-		if errors.As(err, &refused) {
+	var p, child agent.Program
+	other := child.Call("make another namespace in one's own user namespace", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWUTS))
+	user := p.Spawn(a.Crew(), "make a user namespace", agent.ForkOptions{Flags: unix.CLONE_NEWUSER}, &child).MayFail()
+	if err := a.Run(ctx, &p); err != nil {
+		return err
+	}
+	for _, c := range []*agent.Call{user, other} {
+		if err := c.Err(); err != nil {
 			h.Obstacles = append(h.Obstacles, explain(fmt.Errorf("tried beforehand: %w", err)))
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		a = child
 	}
 	return nil
 }

@@ -290,6 +290,37 @@ func TestGuardianKilled(t *testing.T) {
 	}
 }
 
+// TestFirstFollows wants the first agent to end with its guardian, though nobody closes
+// the crew.
+func TestFirstFollows(t *testing.T) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.Close()
+	c, err := Start(t.Context(), Options{Proc: proc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.PidfdOpen(c.root.pid, 0)
+	if err != nil {
+		t.Fatal(errors.Join(err, c.Close()))
+	}
+	defer unix.Close(fd)
+	if err := unix.Kill(c.guardian.pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for deadline := time.Now().Add(20 * time.Second); ended[0].Revents == 0; {
+		if _, err := unix.Poll(ended, 1000); err != nil && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
+			t.Fatalf("the first agent goes on: %v", err)
+		}
+	}
+	if err := c.Close(); !errors.Is(err, ErrDied) {
+		t.Errorf("close: %v", err)
+	}
+}
+
 // TestGuardianKilledUnseen wants an agent found that an ordinary user may not look at:
 // what it executes is not shown, what it was executed with is.
 func TestGuardianKilledUnseen(t *testing.T) {

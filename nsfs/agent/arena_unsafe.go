@@ -157,4 +157,6 @@ const (
 	futexWait   = 0
 	futexWake   = 1
 	futexWakeOp = 5
+
+	futexCmpRequeue = 4
 )

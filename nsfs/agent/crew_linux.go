@@ -142,6 +142,7 @@ func (c *Crew) begun(ctx context.Context) error {
 		{"prctl PR_SET_CHILD_SUBREAPER", &s.boot[1]},
 		{"close_range", &s.boot[3]},
 		{"setpgid", &s.group},
+		{"prctl PR_SET_PDEATHSIG", &s.follow[0]},
 	} {
 		if o.ret < 0 {
 			return &CallError{What: o.what, Errno: unix.Errno(-o.ret)}

@@ -20,7 +20,8 @@ type shared struct {
 	exit   op
 	hold   op
 	group  op    // the first agent's: lead a process group
-	boot   [5]op // the guardian's, and so on
+	follow [3]op // and end with the guardian
+	boot   [6]op // the guardian's, and so on
 	fork   op
 	read   op
 	kill   [3]op
@@ -75,7 +76,7 @@ func (c *Crew) prepareBirth(files int) {
 	binary.NativeEndian.PutUint64(s.args[0:], unix.CLONE_FILES)
 	binary.NativeEndian.PutUint64(s.args[32:], uint64(unix.SIGCHLD))
 
-	boot := []*op{c.first, &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.fork, &s.read}
+	boot := []*op{c.first, &s.boot[0], &s.boot[1], &s.boot[2], &s.boot[3], &s.boot[4], &s.boot[5], &s.fork, &s.read}
 	ar.set(boot[0], unix.SYS_RT_SIGACTION, uint64(unix.SIGCHLD), addrOf(ar, &s.sigign), 0, 8)
 	ar.set(boot[1], unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, addrOf(ar, &s.nofile), 0)
 	ar.set(boot[2], unix.SYS_PRCTL, unix.PR_SET_CHILD_SUBREAPER, 1)
@@ -83,14 +84,32 @@ func (c *Crew) prepareBirth(files int) {
 	// What the maker itself inherited may not be close-on-exec.
 	ar.set(boot[4], unix.SYS_CLOSE_RANGE, uint64(FirstFile+files), math.MaxUint32, 0)
 	ar.set(boot[5], unix.SYS_PRCTL, unix.PR_SET_NAME, addrOf(ar, &s.comm))
-	ar.set(boot[6], unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
+	ar.set(boot[6], unix.SYS_GETPID)
+	ar.set(boot[7], unix.SYS_CLONE3, addrOf(ar, &s.args), uint64(len(s.args)))
 	for i, o := range boot[:len(boot)-1] {
 		o.then(addrOf(ar, boot[i+1]))
 	}
 	s.fork.neg = addrOf(ar, &s.exit)
 	s.fork.zero = addrOf(ar, &s.group)
 	ar.set(&s.group, unix.SYS_SETPGID, 0, 0)
-	s.group.then(c.root.bootAddr())
+	s.group.then(addrOf(ar, &s.follow[0]))
+	c.prepareFollowing(boot[6])
+}
+
+// prepareFollowing writes how the first agent comes to end with its guardian, where
+// that is killed: before it makes others, the two leave nothing. Where that had
+// happened already, its parent is another by now than the process whose number pid
+// got: to compare two words is all that this operation of futex(2) is to do.
+func (c *Crew) prepareFollowing(pid *op) {
+	s, ar := c.shared, c.arena
+	ar.set(&s.follow[0], unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
+	ar.set(&s.follow[1], unix.SYS_GETPPID)
+	ar.set(&s.follow[2], unix.SYS_FUTEX, addrOf(ar, &pid.ret), futexCmpRequeue, 0, 0, addrOf(ar, &s.follow[1].ret))
+	s.follow[2].arg[5] = addrOf(ar, &s.follow[1].ret)
+	s.follow[0].then(addrOf(ar, &s.follow[1]))
+	s.follow[1].then(addrOf(ar, &s.follow[2]))
+	s.follow[2].then(addrOf(ar, &s.exit))
+	s.follow[2].zero = c.root.bootAddr()
 }
 
 // prepareLife writes what the guardian does from then on. A byte on its pipe is
