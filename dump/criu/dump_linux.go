@@ -204,6 +204,9 @@ func outline(layers []*Layer) string {
 		for _, n := range append(append([]*topology.Namespace{}, l.Join...), l.Outside...) {
 			s += " " + n.Name()
 		}
+		for _, t := range l.Apart {
+			s += fmt.Sprintf(", %d in %s", t.PID, t.Namespaces[topology.InUTS].Name())
+		}
 		list = append(list, s)
 	}
 	return strings.Join(list, ", ")

@@ -12,13 +12,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 )
 
-// disguise hides the first processes of the layers below from the CRIU of a layer. It
-// finds a task's children in /proc/PID/task/TID/children (parse_children,
-// criu/proc_parse.c), of which it gets to see a copy without them, in a mount
-// namespace of its own.
+// disguise hides from the CRIU of a layer what it would refuse, in a mount namespace of
+// its own. The first processes of the layers below: CRIU finds a task's children in
+// /proc/PID/task/TID/children (parse_children, criu/proc_parse.c), of which it gets to
+// see a copy without them. And UTS namespaces that the root task is not in: it knows a
+// task's namespaces by /proc/PID/ns (__get_ns_id, criu/namespaces.c), which is covered.
 type disguise struct {
 	files []disguised
 }
@@ -50,7 +52,7 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 		lists = append(lists, paths...)
 	}
 	d := new(disguise)
-	if len(inner) == 0 {
+	if len(inner)+len(l.Apart) == 0 {
 		return d, nil
 	}
 	slices.Sort(lists)
@@ -77,9 +79,26 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 		d.files = append(d.files, disguised{path: path, shown: shown, inner: inner})
 		p.Call("mount over "+path, unix.SYS_MOUNT, agent.String(copied), agent.String(path), agent.Int(0), agent.Int(unix.MS_BIND), agent.Int(0))
 	}
+	for _, t := range l.Apart {
+		cover(&p, t.PID, l.Root.PID)
+	}
 	err = a.Run(ctx, &p)
 	// What is mounted stays without a name.
 	return d, errors.Join(err, os.RemoveAll(dir))
+}
+
+// cover shows a process in the UTS namespace of another. The links are relative: CRIU
+// follows them in other mount namespaces, too.
+func cover(p *agent.Program, pid, other int) {
+	dir := fmt.Sprintf("/proc/%d/ns", pid)
+	p.Call("mount over "+dir, unix.SYS_MOUNT, agent.String("renest"), agent.String(dir), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
+	for l := nsfs.InUser; l <= nsfs.TimeForChildren; l++ {
+		to := fmt.Sprintf("../task/%d/ns/%s", pid, l)
+		if l == nsfs.InUTS {
+			to = fmt.Sprintf("../../%d/ns/%s", other, l)
+		}
+		p.Call("link "+dir, unix.SYS_SYMLINKAT, agent.String(to), agent.Int(unix.AT_FDCWD), agent.String(filepath.Join(dir, l.String())))
+	}
 }
 
 // without reads a list of children and leaves out some, of which found says whether

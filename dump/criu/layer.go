@@ -23,6 +23,9 @@ type Layer struct {
 	// Outside are net namespaces of tasks that Root's user namespace does not own.
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
+	// Apart are the processes in UTS namespaces other than Root's. CRIU refuses them:
+	// it is shown them in that of Root, and a restore has them enter their own again.
+	Apart []*topology.Task
 }
 
 // User is the user namespace of the layer's tasks.
@@ -234,12 +237,17 @@ func (s *splitter) usedAbove(n *topology.Namespace, l *Layer) bool {
 func (s *splitter) judgeTask(l *Layer, t *topology.Task) {
 	for _, typ := range topology.Types {
 		n, root := t.Namespaces[topology.LinkOf(typ)], l.In(typ)
+		if t.TID != t.PID {
+			root = s.leaders[t.PID].Namespaces[topology.LinkOf(typ)]
+		}
 		if n == nil || n == root {
 			continue // CRIU keeps no namespaces of a zombie
 		}
 		switch {
 		case t.TID != t.PID:
 			s.refuse("%s is in %s, its process is not: CRIU restores all threads where the first one is", who(t), n.Name())
+		case typ == topology.UTS && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
+			l.Apart = append(l.Apart, t) // to enter it takes rights there, which the layer's root has
 		case typ != topology.Net && typ != topology.Mnt:
 			s.refuse("%s is in %s and has no pid namespace of its own with it: CRIU says \"Can't dump nested %s namespace for %d\"", who(t), n.Name(), typ, t.PID)
 		case root.External:

@@ -140,6 +140,26 @@ func TestSplitParent(t *testing.T) {
 	}
 }
 
+// TestSplitApart has a process in a UTS namespace of its own, with a thread.
+func TestSplitApart(t *testing.T) {
+	n := newNest()
+	n.standard()
+	apart := n.container(22, 20, topology.UTS)
+	thread := n.task(23, 22)
+	thread.PID = 22
+	layers, err := Split(n.g, n.parents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []*topology.Task{apart}; !slices.Equal(want, layers[0].Apart) {
+		t.Errorf("apart %v, want %v", layers[0].Apart, want)
+	}
+	thread.Namespaces[topology.InUTS] = layers[0].In(topology.UTS)
+	if _, err := Split(n.g, n.parents); err == nil || !strings.Contains(err.Error(), "restores all threads where the first one is") {
+		t.Errorf("its thread is with the root: %v", err)
+	}
+}
+
 func TestSplitJoins(t *testing.T) {
 	n := newNest()
 	up := n.container(10, 1, all()...)
@@ -171,8 +191,11 @@ func TestSplitRefuses(t *testing.T) {
 		build func(n *nest)
 		want  string
 	}{
-		"no root":             {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
-		"nested uts":          {func(n *nest) { n.container(22, 20, topology.UTS) }, "Can't dump nested uts namespace for 22"},
+		"no root":    {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
+		"nested ipc": {func(n *nest) { n.container(22, 20, topology.IPC) }, "Can't dump nested ipc namespace for 22"},
+		"nested uts of the host": {func(n *nest) {
+			n.task(22, 20).Namespaces[topology.InUTS] = n.add(topology.UTS, n.host[topology.User])
+		}, "Can't dump nested uts namespace for 22"},
 		"nested user":         {func(n *nest) { n.container(22, 20, topology.User) }, "Can't dump nested user namespace for 22"},
 		"thread elsewhere":    {func(n *nest) { n.container(22, 20, topology.UTS).PID = 21 }, "restores all threads where the first one is"},
 		"parent is far above": {func(n *nest) { n.container(32, 31, all()...); n.parents[32] = 21 }, "its parent, pid 21 (x), is not in the pid namespace above"},

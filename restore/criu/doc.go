@@ -13,6 +13,10 @@
 // with the dump code and compared before a task runs on; what is not as it was is
 // taken down again.
 //
+// Restored tasks that wait for that do what only they can (package tracee): beget the
+// CRIU of the next layer, where one of them was the parent of its first task; have
+// their children in another pid namespace; enter a UTS namespace of their own.
+//
 // # What is not restored
 //
 // The tasks of ancestors: in their place is the init that package restore gives a pid

@@ -48,7 +48,7 @@ func (p *parent) start(ctx context.Context, prog dumpcriu.Program) error {
 		var flags uintptr
 		if p.own {
 			flags = unix.CLONE_PARENT
-			if err := p.follow(h); err != nil {
+			if err := join(h, p.model, unix.CLONE_NEWPID); err != nil { // its children are to be there
 				return err
 			}
 		}
@@ -65,15 +65,6 @@ func (p *parent) start(ctx context.Context, prog dumpcriu.Program) error {
 		}
 		return err
 	})
-}
-
-// follow has the task have its children in the agent's pid namespace.
-func (p *parent) follow(h *tracee.Held) error {
-	fd, err := h.Call("pidfd_open", unix.SYS_PIDFD_OPEN, uintptr(p.model), 0)
-	if err == nil {
-		_, err = h.Call("setns", unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWPID)
-	}
-	return err
 }
 
 // become makes CRIU of a copy of the task: it goes where the agent is, and takes the

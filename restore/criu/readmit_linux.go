@@ -40,13 +40,5 @@ func readmit(ctx context.Context, proc *nsfs.Proc, pid, init int) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	return tracee.Hold(ctx, pid, func(h *tracee.Held) error {
-		fd, err := h.Call("pidfd_open", unix.SYS_PIDFD_OPEN, uintptr(s.NSPID[len(own.NSPID)-1]), 0)
-		if err != nil {
-			return err
-		}
-		_, err = h.Call("setns", unix.SYS_SETNS, uintptr(fd), unix.CLONE_NEWPID)
-		_, cerr := h.Call("close", unix.SYS_CLOSE, uintptr(fd))
-		return errors.Join(err, cerr)
-	})
+	return tracee.Hold(ctx, pid, func(h *tracee.Held) error { return join(h, s.NSPID[len(own.NSPID)-1], unix.CLONE_NEWPID) })
 }

@@ -199,6 +199,9 @@ func (l *layerRun) wanted() []*topology.Namespace {
 	if l.layer.mounts != nil {
 		list = append(list, l.layer.mounts)
 	}
+	for _, t := range l.apart() {
+		list = append(list, t.Namespaces[topology.InUTS])
+	}
 	return append(list, l.external()...)
 }
 
@@ -262,7 +265,7 @@ func (l *layerRun) PostRestore(pid int32) error {
 		return fmt.Errorf("find the restored task: %w", err)
 	}
 	l.r.done = append(l.r.done, l)
-	if err := l.readmit(); err != nil {
+	if err := errors.Join(l.readmit(), l.part()); err != nil {
 		return err
 	}
 	if err := l.r.openRestored(l.layer, l.pid); err != nil {

@@ -164,10 +164,7 @@ func (l *layerRun) become() error {
 		flags |= unix.CLONE_NEWNS
 	}
 	if !user.External {
-		p.Call("enter "+user.Name(), unix.SYS_SETNS, agent.Int(l.fds[user]), agent.Int(unix.CLONE_NEWUSER))
-		p.Call("become root", unix.SYS_SETRESGID, agent.Int(0), agent.Int(0), agent.Int(0))
-		p.Call("become root", unix.SYS_SETRESUID, agent.Int(0), agent.Int(0), agent.Int(0))
-		p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+		becomeRootOf(&p, user, l.fds[user])
 		for typ, flag := range map[topology.Type]uintptr{topology.Net: unix.CLONE_NEWNET, topology.IPC: unix.CLONE_NEWIPC} {
 			if slices.Contains(l.layer.made, l.layer.in(typ)) {
 				flags |= flag
@@ -182,6 +179,15 @@ func (l *layerRun) become() error {
 		loopbackUp(&p)
 	}
 	return l.agent.Run(l.ctx, &p)
+}
+
+// becomeRootOf adds the entering of a user namespace, as its root. It has power over the
+// agent from then on.
+func becomeRootOf(p *agent.Program, user *topology.Namespace, fd int) {
+	p.Call("enter "+user.Name(), unix.SYS_SETNS, agent.Int(fd), agent.Int(unix.CLONE_NEWUSER))
+	p.Call("become root", unix.SYS_SETRESGID, agent.Int(0), agent.Int(0), agent.Int(0))
+	p.Call("become root", unix.SYS_SETRESUID, agent.Int(0), agent.Int(0), agent.Int(0))
+	p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
 }
 
 // loopbackUp adds the setting up of lo, without which CRIU does not start

@@ -1,0 +1,130 @@
+package criu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/nsfs/tracee"
+	"github.com/renest/renest/topology"
+)
+
+// apart are the processes of the layer that CRIU was shown in the UTS namespace of the
+// first one.
+func (l *layerRun) apart() (list []*topology.Task) {
+	for _, t := range l.layer.tasks {
+		n := t.Namespaces[topology.InUTS]
+		if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(topology.UTS) {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// part has them enter their own, before they run: they have the rights of the user
+// namespace's root yet.
+func (l *layerRun) part() error {
+	tasks := l.apart()
+	if len(tasks) == 0 {
+		return nil
+	}
+	guide, err := l.guideBeside()
+	if err != nil {
+		return err
+	}
+	byNamespace := map[*topology.Namespace][]*topology.Task{}
+	for _, t := range tasks {
+		n := t.Namespaces[topology.InUTS]
+		byNamespace[n] = append(byNamespace[n], t)
+	}
+	for n, list := range byNamespace {
+		if err := l.partInto(guide, n, list); err != nil {
+			return err
+		}
+	}
+	return guide.Exit(l.ctx)
+}
+
+// guideBeside returns an agent whose children are born beside the restored tasks.
+func (l *layerRun) guideBeside() (*agent.Agent, error) {
+	guide, err := l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
+	if err != nil {
+		return nil, err
+	}
+	what := "enter the pid namespace of what was restored"
+	var p agent.Program
+	fd := p.Call(what, unix.SYS_OPENAT, agent.Int(unix.AT_FDCWD), agent.String(fmt.Sprintf("/proc/%d/ns/pid", l.pid)), agent.Int(unix.O_RDONLY|unix.O_CLOEXEC))
+	p.Call(what, unix.SYS_SETNS, fd.Ret(), agent.Int(unix.CLONE_NEWPID))
+	p.Call("close", unix.SYS_CLOSE, fd.Ret())
+	return guide, guide.Run(l.ctx, &p)
+}
+
+// partInto has processes enter the UTS namespace of an agent, who is where they can see
+// it and have power over it.
+func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*topology.Task) (err error) {
+	a, err := guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx := context.WithoutCancel(l.ctx)
+		err = errors.Join(err, a.Exit(ctx), a.Gone(ctx))
+	}()
+	var p agent.Program
+	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWUTS))
+	if user := l.layer.in(topology.User); !user.External {
+		becomeRootOf(&p, user, l.fds[user])
+	}
+	if err := a.Run(l.ctx, &p); err != nil {
+		return err
+	}
+	s, err := status(l.r.proc, a.PID())
+	if err != nil {
+		return err
+	}
+	number := s.NSPID[len(s.NSPID)-1]
+	for _, t := range tasks {
+		pid, err := l.r.find(t)
+		if err != nil {
+			return err
+		}
+		if err := follow(l.ctx, pid, number); err != nil {
+			return fmt.Errorf("lead task %d into %s: %w", t.PID, n.Name(), err)
+		}
+	}
+	return nil
+}
+
+// follow has all threads of a process enter the UTS namespace of another one.
+func follow(ctx context.Context, pid, other int) error {
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		tid, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			return err
+		}
+		if err := tracee.Hold(ctx, tid, func(h *tracee.Held) error { return join(h, other, unix.CLONE_NEWUTS) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join has a thread enter namespaces of a process, by the number that it knows it by.
+func join(h *tracee.Held, pid int, flags uintptr) error {
+	fd, err := h.Call("pidfd_open", unix.SYS_PIDFD_OPEN, uintptr(pid), 0)
+	if err != nil {
+		return err
+	}
+	_, err = h.Call("setns", unix.SYS_SETNS, uintptr(fd), flags)
+	_, cerr := h.Call("close", unix.SYS_CLOSE, uintptr(fd))
+	return errors.Join(err, cerr)
+}
