@@ -1,14 +1,22 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/test/require"
 )
 
 // validate holds what a command printed against the schema of an output.
@@ -67,9 +75,63 @@ func TestSchemas(t *testing.T) {
 		})
 	}
 	for _, output := range outputNames() {
-		if !seen[output] && output != "restore" && output != "outline" && output != "watch" { // which are tried elsewhere, or not by everybody
+		if !seen[output] && output != "restore" && output != "outline" && output != "watch" { // see below
 			t.Errorf("%s is not run", output)
 		}
+	}
+}
+
+// TestSchemaOfRestore restores a tree.
+func TestSchemaOfRestore(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if got := renest(t, nil, "dump", "-t", strconv.Itoa(sleeper(t)), "-o", "x.img"); got.Code != 0 {
+		t.Fatal(got)
+	}
+	got := renest(t, nil, "restore", "--json", "x.img", "--", "true")
+	if got.Code != 0 {
+		t.Fatal(got)
+	}
+	validate(t, "restore", got.Stdout)
+}
+
+// TestSchemaOfOutline lists what listns(2) alone tells.
+func TestSchemaOfOutline(t *testing.T) {
+	require.That(t, "listns", nsfs.HaveListns())
+	validate(t, "outline", outline(t, "--json"))
+}
+
+// TestSchemaOfWatch starts processes until one is told of.
+func TestSchemaOfWatch(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	r, w := io.Pipe()
+	ended := make(chan error)
+	go func() {
+		args := []string{"renest", "watch", "--json", "--interval", "50ms", "live:" + strconv.Itoa(os.Getpid())}
+		err := run(ctx, args, streams{in: strings.NewReader(""), out: w, err: io.Discard})
+		_ = w.Close()
+		ended <- err
+	}()
+	line := make(chan string, 1)
+	go func() {
+		lines := bufio.NewReader(r)
+		text, _ := lines.ReadString('\n') // none if it ends
+		line <- text
+		_, _ = io.Copy(io.Discard, lines)
+	}()
+	for told := false; !told; {
+		sleeper(t)
+		select {
+		case text := <-line:
+			told = true
+			cancel()
+			validate(t, "watch", text)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	cancel()
+	var exit exitError
+	if err := <-ended; !errors.As(err, &exit) || exit.code != 130 {
+		t.Errorf("watch: %v", err)
 	}
 }
 
