@@ -239,13 +239,10 @@ func (p *pairing) places(level int32) []*group {
 	var key []byte
 	for side := range p.partner {
 		for j, partner := range p.partner[side] {
-			if partner != nowhere || (side == 0 && p.level[0][j] != level) {
+			if partner != nowhere || (side == 0 && p.level[0][j] != level) || p.placeLevel(side, int32(j)) != level {
 				continue
 			}
-			var ok bool
-			if key, ok = p.place(key[:0], side, int32(j)); !ok {
-				continue
-			}
+			key = p.place(key[:0], side, int32(j))
 			if side == 1 {
 				if i, known := numbers[string(key)]; known {
 					groups[i][1] = append(groups[i][1], int32(j))
@@ -262,15 +259,27 @@ func (p *pairing) places(level int32) []*group {
 	return groups
 }
 
-// place appends what a node hangs on, as the first side numbers it. ok is false
-// if some of that has no partner.
-func (p *pairing) place(key []byte, side int, j int32) (_ []byte, ok bool) {
-	s := p.c.sides[side]
-	for _, e := range s.up[j] {
-		if p.partner[side][e.to] == nowhere {
-			return key, false
+// placeLevel returns the level of a node's place on the first side, or nowhere if
+// something that it hangs on has no partner.
+func (p *pairing) placeLevel(side int, j int32) int32 {
+	level := int32(0)
+	for _, e := range p.c.sides[side].up[j] {
+		first := p.partner[side][e.to]
+		if first == nowhere {
+			return nowhere
 		}
+		if side == 0 {
+			first = e.to
+		}
+		level = max(level, p.level[0][first]+1)
 	}
+	return level
+}
+
+// place appends what a node hangs on, as the first side numbers it. All of that has
+// partners.
+func (p *pairing) place(key []byte, side int, j int32) []byte {
+	s := p.c.sides[side]
 	if int(j) < len(s.ns) {
 		n := s.ns[j]
 		key = append(key, byte(n.Type), edgeKind(n.Owner), edgeKind(n.Parent))
@@ -289,7 +298,7 @@ func (p *pairing) place(key []byte, side int, j int32) (_ []byte, ok bool) {
 		}
 		key = appendColour(key, e.label, to)
 	}
-	return key, true
+	return key
 }
 
 // by pairs the nodes of a group that have the same colour, in order.
