@@ -265,13 +265,19 @@ func startCounter(t *testing.T, spec level) (pid int) {
 func family(root int) []int {
 	pids := []int{root}
 	for i := 0; i < len(pids); i++ {
-		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pids[i]))
-		for _, list := range lists {
-			text, _ := os.ReadFile(list)
-			for field := range strings.FieldsSeq(string(text)) {
-				if pid, err := strconv.Atoi(field); err == nil {
-					pids = append(pids, pid)
-				}
+		pids = append(pids, children(pids[i])...)
+	}
+	return pids
+}
+
+// children lists the children of a process, those of all of its threads.
+func children(parent int) (pids []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", parent))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for field := range strings.FieldsSeq(string(text)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
 			}
 		}
 	}

@@ -151,11 +151,13 @@ func (d criuDir) restore(t *testing.T, args ...string) (int, string, error) {
 	defer func() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }()
 	file := filepath.Join(d.dir, "pid")
 	_ = os.Remove(file) // CRIU makes a new one
+	before := len(children(os.Getpid()))
 	log, err := d.run(t, "restore", append([]string{"-d", "--root", d.root, "--pidfile", file}, args...)...)
 	if err != nil {
-		for pid := 1; pid > 0; { // what CRIU has left
-			pid, _ = unix.Wait4(-1, nil, unix.WNOHANG, nil)
-		}
+		waitFor(t, "what CRIU has left ends", func() bool {
+			pid, _ := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			return pid <= 0 && len(children(os.Getpid())) <= before
+		})
 		return 0, log, err
 	}
 	data, err := os.ReadFile(file)
