@@ -240,7 +240,7 @@ func (b *builder) join(a *agent.Agent, n *topology.Namespace) {
 	b.t.Helper()
 	var p agent.Program
 	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(b.fds[n]), agent.Int(0))
-	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	p.Expose()
 	b.run(a, &p)
 }
 
@@ -252,7 +252,7 @@ func (b *builder) become(a *agent.Agent, uid, gid uint32) {
 	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_SECUREBITS), agent.Int(noSetuidFixup))
 	p.Call("setresgid", unix.SYS_SETRESGID, agent.Int(gid), agent.Int(gid), agent.Int(gid))
 	p.Call("setresuid", unix.SYS_SETRESUID, agent.Int(uid), agent.Int(uid), agent.Int(uid))
-	p.Call("prctl", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	p.Expose()
 	b.run(a, &p)
 }
 

@@ -1,4 +1,4 @@
-//go:build linux
+//go:build linux && (amd64 || arm64)
 
 package restore_test
 
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/renest/renest/dump"
+	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/restore"
 	"github.com/renest/renest/topology"
 )
@@ -50,6 +51,30 @@ func TestEnter(t *testing.T) {
 			t.Errorf("entered %v: %q, exit %d; want %q, exit 5", in, out, status, want)
 		}
 	}
+}
+
+// TestEnterProtected wants whoever is root where an agent goes in not to get hold of
+// it: its memory is that of its crew.
+func TestEnterProtected(t *testing.T) {
+	s := execute(t, box(&topology.Namespace{Type: topology.UTS, UTS: &topology.UTSState{}}), restore.Options{})
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	var in []*nsfs.NS
+	for _, b := range s.Bindings {
+		ns, err := nsfs.Open(b.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ns.Close()
+		in = append(in, ns)
+	}
+	if dumpable, err := restore.Dumpable(t.Context(), in, []*os.File{null, null, null}); dumpable != 0 || err != nil {
+		t.Errorf("dumpable %d, %v", dumpable, err)
+	}
+	alsoAsUser(t)
 }
 
 func binding(s *restore.Standing, kind string) restore.Binding {

@@ -320,14 +320,8 @@ func (e *executor) join(s Step) {
 	p := e.program(s.By)
 	p.Call("enter "+s.NS.Name(), unix.SYS_SETNS, agent.Int(e.fds[s.NS].Value()), agent.Int(cloneFlag(s.NS.Type)))
 	if s.NS.Type == topology.User {
-		dumpable(p)
+		p.Expose()
 	}
-}
-
-// dumpable makes an agent's files in /proc its own again. The kernel gives them
-// to root whenever credentials change (commit_creds).
-func dumpable(p *agent.Program) {
-	p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
 }
 
 // end lets an agent go, or stay for good.

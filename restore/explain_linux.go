@@ -30,6 +30,8 @@ func explain(err error) error {
 		return advise(err, "a limit is exhausted: raise user.max_*_namespaces (sysctl), in every user namespace above; 33 levels of user and 32 of pid namespaces are the kernel's own limit")
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return advise(err, "restore as root, outside a chroot, or allow user namespaces (kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)")
+	case errors.Is(err, unix.ERANGE): // proc_timens_set_offset, kernel/time/namespace.c
+		return advise(err, "by this offset a clock would show less than nothing here, or centuries: restore with another --clock")
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return advise(err, "raise the limit of open files (ulimit -Hn)")
 	}

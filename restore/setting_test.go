@@ -146,9 +146,10 @@ func TestClockContinues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	back := -then.Boottime.Sec / 2 // and not below zero, however young the host is
 	day := topology.Offset{Sec: 86400}
 	then.Monotonic, then.Boottime = then.Monotonic.Add(day), then.Boottime.Add(day)
-	offsets := topology.TimeState{Monotonic: topology.Offset{Sec: 100, Nsec: 7}, Boottime: topology.Offset{Sec: -50, Nsec: 5}}
+	offsets := topology.TimeState{Monotonic: topology.Offset{Sec: 100, Nsec: 7}, Boottime: topology.Offset{Sec: back, Nsec: 5}}
 	for _, mode := range []restore.Clock{restore.ClockContinue, restore.ClockOffset} {
 		g := box(&topology.Namespace{Type: topology.Time, Time: &offsets})
 		g.Header.Clocks = &then

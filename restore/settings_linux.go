@@ -29,7 +29,7 @@ func (e *executor) ids(s Step) {
 	}
 	p.Call(what, unix.SYS_SETRESGID, agent.Int(s.GID), agent.Int(s.GID), agent.Int(s.GID))
 	p.Call(what, unix.SYS_SETRESUID, agent.Int(s.UID), agent.Int(s.UID), agent.Int(s.UID))
-	dumpable(p)
+	p.Expose()
 }
 
 // secbitNoSetuidFixup is SECBIT_NO_SETUID_FIXUP of linux/securebits.h.

@@ -25,3 +25,12 @@ func (a *Agent) Protect(ctx context.Context) error {
 func (p *Program) protect() {
 	p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, Int(unix.PR_SET_DUMPABLE), Int(0))
 }
+
+// Expose is the opposite of [Agent.Protect]: the agent's files in /proc are its own
+// from there on, so that its id maps can be written, and those of what it forks. The
+// kernel gives them to root whenever credentials change (commit_creds, kernel/cred.c).
+// Whoever has all capabilities in the agent's user namespace can trace it then: it is
+// for where nobody else is.
+func (p *Program) Expose() {
+	p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, Int(unix.PR_SET_DUMPABLE), Int(1))
+}

@@ -27,7 +27,7 @@ func TestProtect(t *testing.T) {
 		var enter, undo Program
 		enter.Call("setns", unix.SYS_SETNS, Int(user.Value()), Int(unix.CLONE_NEWUSER))
 		if !protected { // as where the namespace's creator is who enters
-			enter.Call("prctl", unix.SYS_PRCTL, Int(unix.PR_SET_DUMPABLE), Int(1))
+			enter.Expose()
 		}
 		run(t, visitor, &enter)
 		const seize, detach = 0x4206, 17 // PTRACE_SEIZE, PTRACE_DETACH

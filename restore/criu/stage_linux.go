@@ -187,7 +187,7 @@ func becomeRootOf(p *agent.Program, user *topology.Namespace, fd int) {
 	p.Call("enter "+user.Name(), unix.SYS_SETNS, agent.Int(fd), agent.Int(unix.CLONE_NEWUSER))
 	p.Call("become root", unix.SYS_SETRESGID, agent.Int(0), agent.Int(0), agent.Int(0))
 	p.Call("become root", unix.SYS_SETRESUID, agent.Int(0), agent.Int(0), agent.Int(0))
-	p.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	p.Expose()
 }
 
 // loopbackUp adds the setting up of lo, without which CRIU does not start

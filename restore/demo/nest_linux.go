@@ -141,7 +141,7 @@ func settle(proc *nsfs.Proc, a *agent.Agent, p place) *agent.Program {
 	if p.born&unix.CLONE_NEWUSER != 0 {
 		s.Call("setresgid", unix.SYS_SETRESGID, agent.Int(0), agent.Int(0), agent.Int(0))
 		s.Call("setresuid", unix.SYS_SETRESUID, agent.Int(0), agent.Int(0), agent.Int(0))
-		s.Call("prctl PR_SET_DUMPABLE", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+		s.Expose()
 	}
 	s.Call("prctl PR_SET_NAME", unix.SYS_PRCTL, agent.Int(unix.PR_SET_NAME), agent.String(p.name))
 	if p.born&unix.CLONE_NEWUTS != 0 {
