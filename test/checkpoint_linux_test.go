@@ -86,20 +86,31 @@ func newCheckpointed(t *testing.T, runtime string, i criu.Installation, busybox 
 	copyProgram(t, busybox, filepath.Join(dir, "rootfs/bin/busybox"))
 	renest(t, 0, "hook", "--install", "--etc", dir)
 	conf := filepath.Join(dir, "criu", strings.TrimSuffix(filepath.Base(runtime), ".sh")+".conf")
-	// Of this test: iptables(8) may not be there.
-	text, err := os.ReadFile(conf)
-	if err == nil {
-		err = os.WriteFile(conf, append(text, "network-lock nftables\n"...), 0o644)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	withTestOptions(t, conf)
 	c.config(t, conf)
 	t.Cleanup(func() {
 		_ = c.try(nil, "delete", "--force", c.id)
 		_ = os.RemoveAll(dir)
 	})
 	return c
+}
+
+// withTestOptions adds to a configuration of CRIU's what a test wants: iptables(8) may
+// not be there, and of hierarchies of version 1 CRIU makes cgroups anew that nobody
+// removes, inside one another.
+func withTestOptions(t *testing.T, conf string) {
+	t.Helper()
+	text, err := os.ReadFile(conf)
+	text = append(text, "network-lock nftables\n"...)
+	if _, v1 := os.Stat("/sys/fs/cgroup/unified"); v1 == nil {
+		text = append(text, "manage-cgroups=ignore\n"...)
+	}
+	if err == nil {
+		err = os.WriteFile(conf, text, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // config writes the bundle. Its annotation says which configuration file CRIU reads,
