@@ -24,7 +24,7 @@ import (
 // has noticed nothing, and hears when its child ends.
 func TestCRIUParent(t *testing.T) {
 	c := newCRIU(t)
-	for _, deputy := range []string{"waits", "ignores", "unshares", "filtered", "twice"} {
+	for _, deputy := range []string{"waits", "ignores", "unshares", "filtered", "demoted", "twice"} {
 		if long(deputy, "waits") {
 			continue
 		}
@@ -127,10 +127,12 @@ func (c *criuUser) testParentOf(t *testing.T, top int, spec level, depth int) {
 	}
 	var before []status
 	var reports []report
+	var rights []string
 	for i, pid := range pids {
 		before = append(before, counting(t, pid))
 		if i > 0 {
 			reports = append(reports, reportOf(t, pids[i-1]))
+			rights = append(rights, rightsOf(t, parentOf(t, pid)))
 		}
 	}
 	all := family(top)
@@ -159,8 +161,8 @@ func (c *criuUser) testParentOf(t *testing.T, top int, spec level, depth int) {
 		if got, want := bearsInside(t, parentOf(t, pid), pid), spec.Deputy == "unshares"; got != want {
 			t.Errorf("the children of the shim above layer %d will be in that: %t, want %t", i, got, want)
 		}
-		if got, want := filtered(t, parentOf(t, pid)), spec.Deputy == "filtered"; got != want {
-			t.Errorf("the shim above layer %d has a filter: %t, want %t", i, got, want)
+		if diff := cmp.Diff(rights[i-1], rightsOf(t, parentOf(t, pid))); diff != "" {
+			t.Errorf("the shim above layer %d (-before +after):\n%s", i, diff)
 		}
 		if got := parent[len(parent)-1]; got != strconv.Itoa(reports[i-1].PID) {
 			t.Errorf("the parent of the first process of layer %d is %s, not the shim, %d", i, got, reports[i-1].PID)
@@ -170,16 +172,6 @@ func (c *criuUser) testParentOf(t *testing.T, top int, spec level, depth int) {
 		compareShapes(t, shape, r.restored)
 	}
 	c.testEnd(t, spec, r, reports)
-}
-
-// filtered tells whether a process has a seccomp filter.
-func filtered(t *testing.T, pid int) bool {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Contains(string(b), "Seccomp:\t2\n")
 }
 
 // bearsInside tells whether a process's children will be in the pid namespace of
@@ -192,6 +184,24 @@ func bearsInside(t *testing.T, pid, init int) bool {
 		t.Fatal(err)
 	}
 	return children == own
+}
+
+// rightsOf returns what a process may do.
+func rightsOf(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for line := range strings.Lines(string(b)) {
+		for _, name := range []string{"Uid:", "Gid:", "CapEff:", "CapPrm:", "Seccomp:", "SigBlk:"} {
+			if strings.HasPrefix(line, name) {
+				list = append(list, strings.TrimSpace(line))
+			}
+		}
+	}
+	return strings.Join(list, ", ")
 }
 
 // testEnd has the innermost container end.

@@ -56,10 +56,14 @@ func deputy(s *Spec) error {
 	if err != nil {
 		return err
 	}
-	if s.Deputy == "filtered" {
-		if err := filter(); err != nil {
-			return err
-		}
+	switch s.Deputy {
+	case "filtered":
+		err = filter()
+	case "demoted":
+		err = errors.Join(syscall.Setgroups(nil), syscall.Setresgid(1000, 1000, 1000), syscall.Setresuid(1000, 1000, 1000))
+	}
+	if err != nil {
+		return err
 	}
 	r := Report{PID: os.Getpid(), Child: child}
 	var mu sync.Mutex
