@@ -28,7 +28,11 @@ func startDeputy(s *Spec, exe string) error {
 	if err != nil {
 		return err
 	}
-	_, err = syscall.ForkExec(exe, []string{"counter", "deputy", string(text)}, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
+	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: new(syscall.SysProcAttr)}
+	if s.Deputy == "named" {
+		attr.Sys.Cloneflags = unix.CLONE_NEWUTS
+	}
+	_, err = syscall.ForkExec(exe, []string{"counter", "deputy", string(text)}, attr)
 	if err != nil {
 		return fmt.Errorf("start the deputy: %w", err)
 	}
@@ -50,6 +54,11 @@ func deputy(s *Spec) error {
 	if s.Deputy == "unshares" {
 		if err := unix.Unshare(unix.CLONE_NEWPID); err != nil {
 			return fmt.Errorf("unshare: %w", err)
+		}
+	}
+	if s.Deputy == "named" {
+		if err := unix.Sethostname([]byte("deputy")); err != nil {
+			return fmt.Errorf("sethostname: %w", err)
 		}
 	}
 	child, err := start(s.Child, "/proc/self/exe")

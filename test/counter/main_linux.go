@@ -39,7 +39,8 @@ type Spec struct {
 	Odd bool `json:"odd,omitempty"`
 	// Deputy has a process of its own start the child and stay its parent: one that
 	// "waits" for it, or "ignores" its end, or waits and "unshares" the pid namespace
-	// before, or is "filtered" or "demoted", so that it could not do so once more.
+	// before, or is "filtered" or "demoted", so that it could not do so once more,
+	// or "named" by a UTS namespace of its own.
 	Deputy string `json:"deputy,omitempty"`
 	Child  *Spec  `json:"child,omitempty"`
 }
