@@ -109,6 +109,42 @@ func (c *criuUser) inside(t *testing.T, pid int) string {
 	return nspid(t, pid)[1]
 }
 
+// TestCRIUParentOfTwo has two containers below one shim.
+func TestCRIUParentOfTwo(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	c := newCRIU(t)
+	outer := outermost(serving(c.rootfs(t), serving("/inner", nil)))
+	outer.Deputy = "doubles"
+	top := startCounter(t, outer)
+	shim := parentOf(t, innerOf(t, top))
+	var pids []int
+	waitFor(t, "there are two", func() bool {
+		pids = children(shim)
+		return len(pids) == 2 && !sameRoot(top, pids[0]) && !sameRoot(top, pids[1])
+	})
+	before := map[string]int64{}
+	for _, pid := range pids {
+		before[counting(t, pid).Remote] = counting(t, pid).Count
+	}
+	report := reportOf(t, top)
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", dir)
+	r := c.restore(t, dir, uniqueName("two"))
+	for _, pid := range r.pids[1:] {
+		if after := counting(t, pid); after.Count <= before[after.Remote] {
+			t.Errorf("%+v, and before %v", after, before)
+		}
+		if parentOf(t, pid) != parentOf(t, r.pids[1]) || parentOf(t, pid) == r.pids[0] {
+			t.Errorf("the parent of %d is %d, of the first one %d", pid, parentOf(t, pid), parentOf(t, r.pids[1]))
+		}
+	}
+	if diff := cmp.Diff(report, reportOf(t, r.pids[0])); diff != "" {
+		t.Errorf("the shim (-before +after):\n%s", diff)
+	}
+}
+
 // testParent starts containers, of which the one at depth is the outermost of the
 // tree.
 func (c *criuUser) testParent(t *testing.T, spec level, depth int) {

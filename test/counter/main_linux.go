@@ -40,7 +40,8 @@ type Spec struct {
 	// Deputy has a process of its own start the child and stay its parent: one that
 	// "waits" for it, or "ignores" its end, or waits and "unshares" the pid namespace
 	// before, or is "filtered" or "demoted", so that it could not do so once more,
-	// or "named" by a UTS namespace of its own.
+	// or "named" by a UTS namespace of its own. One that "doubles" starts the child
+	// once more, in the folder inner of its root directory.
 	Deputy string `json:"deputy,omitempty"`
 	Child  *Spec  `json:"child,omitempty"`
 }
