@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/topology"
@@ -151,7 +154,7 @@ func (d *dumper) probe() error {
 		return err
 	}
 	d.ids = nsfs.HaveNSID(d.proc) == nil
-	d.pidfds = d.ids && nsfs.HavePIDFDNamespaces(d.proc) == nil
+	d.pidfds = d.ids && roomy() && nsfs.HavePIDFDNamespaces(d.proc) == nil
 	d.pidt = nsfs.HavePIDTranslation(d.proc) == nil
 	for _, l := range d.proc.Limits() {
 		if ok, err := nsfs.HasCapability(capSysPtrace); err != nil || !ok {
@@ -179,6 +182,22 @@ func (d *dumper) close() error {
 	return err
 }
 
+// roomy reports whether the limit of open files leaves room for the descriptors that
+// make a dump quick, and that it can do without: its caller's own namespaces, and a
+// few for each task that is read at a time.
+func roomy() bool {
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return err == nil && limit.Cur >= uint64(64+8*runtime.GOMAXPROCS(0))
+}
+
+// keepOpen opens one of the caller's own namespaces until the end, see held.
+func (d *dumper) keepOpen(l nsfs.Link) {
+	if ns, err := d.self.Open(l); err == nil {
+		d.kept = append(d.kept, ns)
+	}
+}
+
 // readOwn describes the caller's own namespaces, which are external to any dump,
 // with all that is above them.
 func (d *dumper) readOwn() error {
@@ -192,8 +211,8 @@ func (d *dumper) readOwn() error {
 		}
 		if n, _ := d.byLink(d.self, l, ref, nil); l < nsfs.PIDForChildren {
 			d.own[l] = n
-			if ns, err := d.self.Open(l); err == nil {
-				d.kept = append(d.kept, ns)
+			if d.pidfds {
+				d.keepOpen(l)
 			}
 		}
 	}

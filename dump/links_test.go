@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,5 +44,36 @@ func TestLinks(t *testing.T) {
 	byName := cmp.Transformer("name", (*topology.Namespace).Name)
 	if diff := cmp.Diff(look(false), look(true), byName); diff != "" {
 		t.Errorf("tasks (-by link +by pidfd):\n%s", diff)
+	}
+}
+
+// TestFewDescriptors dumps with hardly a descriptor to spare, and misses nothing for
+// it: what is quicker with more of them is done with fewer.
+func TestFewDescriptors(t *testing.T) {
+	asUser(t)
+	root := fork(t, nest(t), nsfs.User|nsfs.PID|nsfs.UTS)
+	fork(t, root, nsfs.User|nsfs.PID|nsfs.Net)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2)) // each core takes some
+	var usual unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	few := usual
+	few.Cur = 22
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &usual); err != nil {
+			t.Error(err)
+		}
+	}()
+	g, err := Tree(t.Context(), root.PID(), Options{NoState: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantComplete(t, g)
+	if n := len(own(g, topology.PID)); n != 2 {
+		t.Errorf("%d pid namespaces, want 2", n)
 	}
 }
