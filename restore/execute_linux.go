@@ -166,9 +166,12 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 // awaitEnded waits until agents that were told to end are gone, and the pid
 // namespaces with them whose init they were.
 func (e *executor) awaitEnded(ctx context.Context) error {
+	have := make(map[int]int, len(e.agents))
+	for _, a := range e.agents {
+		have[a.PID()]++
+	}
 	for _, by := range e.ended {
-		// One that came later may have its number.
-		if slices.ContainsFunc(e.agents, func(a *agent.Agent) bool { return a != e.agents[by] && a.PID() == e.agents[by].PID() }) {
+		if have[e.agents[by].PID()] > 1 { // one that came later has its number
 			continue
 		}
 		if err := e.agents[by].Gone(ctx); err != nil {

@@ -20,20 +20,28 @@ func (p *planner) rest() []*topology.Namespace {
 // each owner a few agents are forked, each into one namespace of every type;
 // they end as soon as a descriptor of theirs was taken.
 func (p *planner) createLoose(list []*topology.Namespace) {
-	for len(list) > 0 {
-		owner := list[0].Owner
-		var batch, later []*topology.Namespace
-		var taken [topology.Time + 1]bool
-		for _, n := range list {
-			if n.Owner == owner && !taken[n.Type] {
-				taken[n.Type] = true
-				batch = append(batch, n)
-			} else {
-				later = append(later, n)
-			}
+	type kind struct {
+		owner *topology.Namespace
+		typ   topology.Type
+	}
+	type place struct {
+		owner *topology.Namespace
+		batch int
+	}
+	var batches [][]*topology.Namespace
+	at, had := map[place]int{}, map[kind]int{}
+	for _, n := range list {
+		where := place{n.Owner, had[kind{n.Owner, n.Type}]}
+		had[kind{n.Owner, n.Type}]++
+		i, ok := at[where]
+		if !ok {
+			i = len(batches)
+			at[where], batches = i, append(batches, nil)
 		}
-		p.createBatch(p.users[owner], batch)
-		list = later
+		batches[i] = append(batches[i], n)
+	}
+	for _, batch := range batches {
+		p.createBatch(p.users[batch[0].Owner], batch)
 	}
 }
 
