@@ -45,7 +45,7 @@ func (p *planner) createUser(n, pid *topology.Namespace) {
 	if pid != nil {
 		a = p.fork(by, "the first process of "+pid.Name(), append([]*topology.Namespace{n, pid}, p.companions(n, pid)...)...)
 	} else {
-		a = p.fork(by, fmt.Sprintf("%s is created from within its parent", n.Name()), n)
+		a = p.fork(by, fmt.Sprintf("%s is created from within its parent", n.Name()), append([]*topology.Namespace{n}, p.household(n)...)...)
 	}
 	if len(n.User.UIDMap)+len(n.User.GIDMap)+len(n.User.ProjIDMap) > 0 || n.User.Setgroups == "deny" {
 		p.maps(p.users[n.Parent], a, n)
@@ -255,6 +255,25 @@ func (p *planner) companions(user, pid *topology.Namespace) []*topology.Namespac
 	for _, typ := range []topology.Type{topology.Mnt, topology.UTS, topology.IPC, topology.Net} {
 		n := t.Namespaces[topology.LinkOf(typ)]
 		if n != nil && !p.made[n] && n.Owner == user {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// household returns the namespaces that the first process of a user namespace is born
+// with, where no other process will come from it: one of each type that user owns and
+// nobody made yet.
+func (p *planner) household(user *topology.Namespace) []*topology.Namespace {
+	var list []*topology.Namespace
+	var taken [topology.Time + 1]bool
+	for _, n := range p.owned[user] {
+		switch {
+		case n.Type.HasParent():
+			return nil
+		case taken[n.Type], p.made[n], n.Type == topology.Time, n.Type == topology.Cgroup:
+		default:
+			taken[n.Type] = true
 			list = append(list, n)
 		}
 	}

@@ -63,9 +63,7 @@ func Example() {
 	// fork
 	// map
 	// ids
-	// fork
 	// name
-	// exit
 	// exit
 	// user:[2] is there again, steps to go: 0
 	// uts:[3] is there again, steps to go: 0

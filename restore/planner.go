@@ -88,10 +88,11 @@ type planner struct {
 	at    map[[2]*topology.Namespace]*actor
 	users map[*topology.Namespace]*actor
 	inits map[*topology.Namespace]*actor // of pid namespaces, while they are agents
-	// From the graph: the first task of each pid namespace, and the pid
-	// namespaces that each user namespace owns.
+	// From the graph: the first task of each pid namespace, the pid namespaces that
+	// each user namespace owns, and all that it owns.
 	tasks map[*topology.Namespace]*topology.Task
 	pids  map[*topology.Namespace][]*topology.Namespace
+	owned map[*topology.Namespace][]*topology.Namespace
 	temp  []*actor
 	// unborn has the agents that keep an unborn pid namespace.
 	unborn []*actor
@@ -114,11 +115,15 @@ func newPlanner(g *topology.Graph, bound map[*topology.Namespace]string, o PlanO
 		inits:    map[*topology.Namespace]*actor{},
 		tasks:    map[*topology.Namespace]*topology.Task{},
 		pids:     map[*topology.Namespace][]*topology.Namespace{},
+		owned:    map[*topology.Namespace][]*topology.Namespace{},
 		namedUTS: map[*topology.Namespace]bool{},
 
 		takenPIDs: map[*topology.Namespace]map[int]*topology.Namespace{},
 	}
 	for _, n := range g.Namespaces {
+		if !n.External && n.Owner != nil {
+			p.owned[n.Owner] = append(p.owned[n.Owner], n)
+		}
 		if n.External {
 			p.plan.External = append(p.plan.External, n)
 			p.made[n] = true
