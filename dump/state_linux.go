@@ -22,7 +22,7 @@ func (d *dumper) readState() error {
 		busy = 1
 	}
 	byTask := make(chan error, 1)
-	go func() { byTask <- d.usersByTask(busy) }()
+	go func() { byTask <- errors.Join(d.usersByTask(busy), d.holesBeside()) }()
 	err := d.readInside(a)
 	if err = errors.Join(err, <-byTask); err != nil {
 		return err
@@ -32,6 +32,19 @@ func (d *dumper) readState() error {
 	}
 	d.userStates()
 	return nil
+}
+
+// holesBeside reads many holes by agents of their own, which others do not wait for.
+func (d *dumper) holesBeside() error {
+	holes := d.holes()
+	if len(holes) < besideFrom {
+		return nil
+	}
+	v, err := d.startInside()
+	if err != nil {
+		return nil //nolint:nilerr // those that come after it try, and say why
+	}
+	return errors.Join(v.userHoles(holes), v.close())
 }
 
 // holes are the user namespaces whose maps no task has shown.

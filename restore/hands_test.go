@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -30,6 +31,20 @@ func fan(containers int) *topology.Graph {
 			&topology.Namespace{Type: topology.UTS, Ino: uint64(3000 + i), Owner: user, UTS: &topology.UTSState{NodeName: fmt.Sprint("box", i)}})
 	}
 	return g
+}
+
+// TestHousehold restores containers without a pid namespace: each is born with all that
+// it owns, and stays as descriptors.
+func TestHousehold(t *testing.T) {
+	const containers = 70
+	g := fan(containers)
+	g.Namespaces = slices.DeleteFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.Type == topology.PID && !n.External })
+	if p := plan(t, g); p.Agents != 1+containers {
+		t.Errorf("%d agents for %d containers", p.Agents, containers)
+	}
+	tree := commit(t, execute(t, g, restore.Options{}))
+	isomorphic(t, "what stands", g, dumpTree(t, tree.Keeper.PID))
+	alsoAsUser(t)
 }
 
 // TestHands restores many containers side by side, which several agents make
