@@ -33,6 +33,7 @@ type level struct {
 	Foreign  int      `json:"foreign,omitempty"`
 	Scratch  bool     `json:"scratch,omitempty"`
 	Odd      bool     `json:"odd,omitempty"`
+	Queue    bool     `json:"queue,omitempty"`
 	Deputy   string   `json:"deputy,omitempty"`
 	Child    *level   `json:"child,omitempty"`
 }

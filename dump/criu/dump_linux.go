@@ -153,7 +153,7 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 	}
 	layers, err := Split(g, parents)
 	for _, l := range layers {
-		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l))
+		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l), d.judgeQueues(ctx, l))
 	}
 	return g, layers, err
 }
@@ -205,7 +205,11 @@ func outline(layers []*Layer) string {
 			s += " " + n.Name()
 		}
 		for _, t := range l.Apart {
-			s += fmt.Sprintf(", %d in %s", t.PID, t.Namespaces[topology.InUTS].Name())
+			for _, link := range []topology.Link{topology.InUTS, topology.InIPC} {
+				if n := t.Namespaces[link]; n != nil {
+					s += fmt.Sprintf(", %d in %s", t.PID, n.Name())
+				}
+			}
 		}
 		list = append(list, s)
 	}

@@ -23,7 +23,8 @@ type Layer struct {
 	// Outside are net namespaces of tasks that Root's user namespace does not own.
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
-	// Apart are the processes in UTS namespaces other than Root's. CRIU refuses them:
+	// Apart are the processes in UTS and ipc namespaces other than Root's, the latter
+	// with nothing in them. CRIU refuses them:
 	// it is shown them in that of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
 }
@@ -246,8 +247,11 @@ func (s *splitter) judgeTask(l *Layer, t *topology.Task) {
 		switch {
 		case t.TID != t.PID:
 			s.refuse("%s is in %s, its process is not: CRIU restores all threads where the first one is", who(t), n.Name())
-		case typ == topology.UTS && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
-			l.Apart = append(l.Apart, t) // to enter it takes rights there, which the layer's root has
+		case (typ == topology.UTS || typ == topology.IPC) && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
+			// To enter it takes rights there, which the layer's root has.
+			if !slices.Contains(l.Apart, t) {
+				l.Apart = append(l.Apart, t)
+			}
 		case typ != topology.Net && typ != topology.Mnt:
 			s.refuse("%s is in %s and has no pid namespace of its own with it: CRIU says \"Can't dump nested %s namespace for %d\"", who(t), n.Name(), typ, t.PID)
 		case root.External:

@@ -9,18 +9,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/nsfs/tracee"
 	"github.com/renest/renest/topology"
 )
 
-// apart are the processes of the layer that CRIU was shown in the UTS namespace of the
-// first one.
-func (l *layerRun) apart() (list []*topology.Task) {
+// apart are the UTS and ipc namespaces of processes of the layer that CRIU was shown in
+// those of the first one, and the processes by them.
+func (l *layerRun) apart() map[*topology.Namespace][]*topology.Task {
+	list := map[*topology.Namespace][]*topology.Task{}
 	for _, t := range l.layer.tasks {
-		n := t.Namespaces[topology.InUTS]
-		if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(topology.UTS) {
-			list = append(list, t)
+		for _, typ := range []topology.Type{topology.UTS, topology.IPC} {
+			n := t.Namespaces[topology.LinkOf(typ)]
+			if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(typ) {
+				list[n] = append(list[n], t)
+			}
 		}
 	}
 	return list
@@ -29,21 +33,16 @@ func (l *layerRun) apart() (list []*topology.Task) {
 // part has them enter their own, before they run: they have the rights of the user
 // namespace's root yet.
 func (l *layerRun) part() error {
-	tasks := l.apart()
-	if len(tasks) == 0 {
+	apart := l.apart()
+	if len(apart) == 0 {
 		return nil
 	}
 	guide, err := l.guideBeside()
 	if err != nil {
 		return err
 	}
-	byNamespace := map[*topology.Namespace][]*topology.Task{}
-	for _, t := range tasks {
-		n := t.Namespaces[topology.InUTS]
-		byNamespace[n] = append(byNamespace[n], t)
-	}
-	for n, list := range byNamespace {
-		if err := l.partInto(guide, n, list); err != nil {
+	for n, tasks := range apart {
+		if err := l.partInto(guide, n, tasks); err != nil {
 			return err
 		}
 	}
@@ -64,7 +63,7 @@ func (l *layerRun) guideBeside() (*agent.Agent, error) {
 	return guide, guide.Run(l.ctx, &p)
 }
 
-// partInto has processes enter the UTS namespace of an agent, who is where they can see
+// partInto has processes enter a namespace of an agent, who is where they can see
 // it and have power over it.
 func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*topology.Task) (err error) {
 	a, err := guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
@@ -76,7 +75,7 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*
 		err = errors.Join(err, a.Exit(ctx), a.Gone(ctx))
 	}()
 	var p agent.Program
-	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWUTS))
+	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
 	if user := l.layer.in(topology.User); !user.External {
 		becomeRootOf(&p, user, l.fds[user])
 	}
@@ -93,15 +92,16 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*
 		if err != nil {
 			return err
 		}
-		if err := follow(l.ctx, pid, number); err != nil {
+		flag := uintptr(nsfs.Link(topology.LinkOf(n.Type)).Type())
+		if err := follow(l.ctx, pid, number, flag); err != nil {
 			return fmt.Errorf("lead task %d into %s: %w", t.PID, n.Name(), err)
 		}
 	}
 	return nil
 }
 
-// follow has all threads of a process enter the UTS namespace of another one.
-func follow(ctx context.Context, pid, other int) error {
+// follow has all threads of a process enter a namespace of another one.
+func follow(ctx context.Context, pid, other int, flag uintptr) error {
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func follow(ctx context.Context, pid, other int) error {
 		if err != nil {
 			return err
 		}
-		if err := tracee.Hold(ctx, tid, func(h *tracee.Held) error { return join(h, other, unix.CLONE_NEWUTS) }); err != nil {
+		if err := tracee.Hold(ctx, tid, func(h *tracee.Held) error { return join(h, other, flag) }); err != nil {
 			return err
 		}
 	}

@@ -199,8 +199,8 @@ func (l *layerRun) wanted() []*topology.Namespace {
 	if l.layer.mounts != nil {
 		list = append(list, l.layer.mounts)
 	}
-	for _, t := range l.apart() {
-		list = append(list, t.Namespaces[topology.InUTS])
+	for n := range l.apart() {
+		list = append(list, n)
 	}
 	return append(list, l.external()...)
 }

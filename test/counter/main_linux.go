@@ -37,6 +37,8 @@ type Spec struct {
 	Scratch bool `json:"scratch,omitempty"`
 	// Odd opens a socket that CRIU cannot dump.
 	Odd bool `json:"odd,omitempty"`
+	// Queue makes a message queue.
+	Queue bool `json:"queue,omitempty"`
 	// Deputy has a process of its own start the child and stay its parent: one that
 	// "waits" for it, or "ignores" its end, or waits and "unshares" the pid namespace
 	// before, or is "filtered" or "demoted", so that it could not do so once more,
@@ -276,6 +278,11 @@ func live(s *Spec) error {
 		// IPPROTO_MPTCP: Unsupported proto 262 for socket
 		if _, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP); err != nil {
 			return fmt.Errorf("socket: %w", err)
+		}
+	}
+	if s.Queue {
+		if _, _, errno := unix.Syscall(unix.SYS_MSGGET, 0, 0o600, 0); errno != 0 { // IPC_PRIVATE
+			return fmt.Errorf("msgget: %w", errno)
 		}
 	}
 	if s.Scratch {
