@@ -21,19 +21,23 @@ import (
 // some that live longer than watch promises to find, and holds what it tells
 // against what it promised: its interval, or what it said it could not keep.
 func TestWatchUnderChurn(t *testing.T) {
-	for name, what := range map[string]string{"host": "live", "tree": "live:" + strconv.Itoa(os.Getpid())} {
+	watched := map[string]string{"host": "live", "tree": "live:" + strconv.Itoa(os.Getpid())}
+	if testing.Short() {
+		delete(watched, "tree") // what holds for a host holds for a tree
+	}
+	for name, what := range watched {
 		t.Run(name, func(t *testing.T) {
 			const interval = 300 * time.Millisecond
 			w := watch(t, "--interval", interval.String(), what)
 			c := &churn{t: t, seed: rand.Uint64(), enough: 6, bound: func() time.Duration { return w.bound(interval) }}
 			if testing.Short() {
-				c.enough = 3
+				c.enough = 1
 			}
 			// Looks that take longer towards the end leave too few that lived longer.
 			deadline := time.Now().Add(time.Minute)
 			var wrong []string
 			for c.long() == 0 && len(wrong) == 0 && time.Now().Before(deadline) {
-				c.run(deadline)
+				c.run(time.Now().Add(10 * time.Second))
 				wrong = c.settle(w)
 			}
 			w.end()
@@ -100,17 +104,17 @@ func (c *churn) settle(w *watcher) []string {
 	}
 }
 
-// run makes a dozen at a time, until there were enough.
+// run makes a dozen at a time, until there were enough, or it is late.
 func (c *churn) run(deadline time.Time) {
 	var makers sync.WaitGroup
 	for i := range uint64(12) {
 		makers.Go(func() {
 			rnd := rand.New(rand.NewPCG(c.seed, i))
 			for c.long() < c.enough && time.Now().Before(deadline) {
-				// Half of them short-lived, a third long enough.
+				// Half of them short-lived, a quarter long enough.
 				lasts := time.Duration(rnd.Int64N(int64(c.bound()) / 4))
 				if rnd.IntN(2) == 0 {
-					lasts = time.Duration(rnd.Int64N(int64(c.bound()) * 3))
+					lasts = time.Duration(rnd.Int64N(int64(c.bound()) * 2))
 				}
 				if err := c.live(lasts); err != nil {
 					c.t.Error(err)
@@ -193,8 +197,8 @@ func (c *churn) check(events []watchEvent) (wrong []string) {
 		}
 		before, after := c.around(i)
 		switch {
-		case !l.long(bound) && len(came) == 0 && len(went) == 0:
-			continue
+		case !l.long(bound) && (len(came) == 0 && len(went) == 0 || l.id == 0):
+			continue // or it is not known of whom of that number it was told
 		case l.id == 0 && (l.born.Sub(before) < bound || after.Sub(l.gone) < bound):
 			continue // taken for another one of its number, as watch said
 		case len(came) != 1 || len(went) != 1:
@@ -209,7 +213,7 @@ func (c *churn) check(events []watchEvent) (wrong []string) {
 		if late := came[0].Time.Sub(l.born); late > bound {
 			say("told %s late", late)
 		}
-		if !slices.Contains(came[0].Below, l.uts) {
+		if l.id != 0 && !slices.Contains(came[0].Below, l.uts) {
 			say("told with %s, not with %s", came[0].Below, l.uts)
 		}
 	}
