@@ -16,12 +16,21 @@ import (
 	"github.com/renest/renest/topology"
 )
 
+// cgroups are those that cgroup namespaces are rooted at.
+type cgroups struct {
+	make bool // where they are not there
+	// fds has descriptors of the agents' table by path, -1 of those that agents cannot
+	// be born in; made has those that were not there.
+	fds  map[string]int
+	made []string
+}
+
 // intoCgroup has a fork lead into the cgroup that n is to be rooted at, where this
 // host has it or it was asked to be made. Where it cannot, n is rooted at the
 // caller's own, with a note.
 func (e *executor) intoCgroup(ctx context.Context, n *topology.Namespace, o *agent.ForkOptions) error {
 	root := n.Cgroup.Root
-	fd, tried := e.groupFDs[root]
+	fd, tried := e.cgroup.fds[root]
 	if !tried {
 		var reason error
 		var err error
@@ -31,7 +40,7 @@ func (e *executor) intoCgroup(ctx context.Context, n *topology.Namespace, o *age
 		if reason != nil {
 			e.note("%s: rooted at the caller's own cgroup: %v", n.Name(), reason)
 		}
-		e.groupFDs[root] = fd
+		e.cgroup.fds[root] = fd
 	}
 	if fd >= 0 {
 		o.Flags |= unix.CLONE_INTO_CGROUP
@@ -86,7 +95,7 @@ func (e *executor) findCgroup(ctx context.Context, name string) (*os.File, error
 		rel = "."
 	}
 	dir, err := root.Open(rel)
-	if errors.Is(err, fs.ErrNotExist) && e.makeCgroups {
+	if errors.Is(err, fs.ErrNotExist) && e.cgroup.make {
 		if err := e.mkdirs(ctx, root, mount, rel); err != nil {
 			return nil, err
 		}
@@ -119,7 +128,7 @@ func (e *executor) mkdirs(ctx context.Context, root *os.Root, mount, rel string)
 	if err != nil {
 		return err
 	}
-	e.cgroups = append(e.cgroups, full)
+	e.cgroup.made = append(e.cgroup.made, full)
 	return nil
 }
 

@@ -39,21 +39,16 @@ type executor struct {
 	notes    []string
 	// after looks at the results of the round at hand.
 	after []func() error
-	// pidMaxOwn: pid namespaces have a pid_max of their own here, once askedPIDMax.
-	pidMaxOwn, askedPIDMax bool
-	// left has the settings that could not be made; clocks, what was written.
-	left   map[*topology.Namespace]map[string]bool
-	clocks map[*topology.Namespace]topology.TimeState
-	// groupFDs has the descriptors of cgroups by path, -1 of those that agents
-	// cannot be born in; cgroups, those that were made.
-	makeCgroups bool
-	groupFDs    map[string]int
-	cgroups     []string
 	// groups: where agents take ids they can let go of the caller's groups, which
 	// before that they could not.
-	groups  bool
-	numbers numbering
-	hands   hands
+	groups bool
+	// clocks has what was written of each time namespace.
+	clocks map[*topology.Namespace]topology.TimeState
+
+	settings settings
+	cgroup   cgroups
+	numbers  numbering
+	hands    hands
 	// ended are agents that were told to exit.
 	ended []int
 }
@@ -82,10 +77,10 @@ func newExecutor(plan *Plan, crew *agent.Crew) *executor {
 		fds:     map[*topology.Namespace]*agent.Call{},
 		sockets: map[*topology.Namespace]*agent.Call{},
 
-		left:   map[*topology.Namespace]map[string]bool{},
 		clocks: map[*topology.Namespace]topology.TimeState{},
 
-		groupFDs: map[string]int{},
+		settings: settings{left: map[*topology.Namespace]map[string]bool{}},
+		cgroup:   cgroups{fds: map[string]int{}},
 	}
 	e.agents[0] = crew.Root()
 	for _, n := range plan.Keep {

@@ -12,6 +12,14 @@ import (
 	"github.com/renest/renest/topology"
 )
 
+// settings are what became of settings so far.
+type settings struct {
+	// ownPIDMax: pid namespaces have a pid_max of their own here, once it was asked.
+	ownPIDMax, asked bool
+	// left has those that could not be made.
+	left map[*topology.Namespace]map[string]bool
+}
+
 // set adds what NS is set to. What was written is read again at once: the dump by
 // which a restore is verified leaves it out.
 func (e *executor) set(ctx context.Context, s Step) error {
@@ -36,14 +44,14 @@ func (e *executor) set(ctx context.Context, s Step) error {
 // sure of before: on an older kernel it is the host's.
 func (e *executor) setPID(ctx context.Context, p *agent.Program, n *topology.Namespace) error {
 	if limit := ownPIDMax(n); limit != 0 {
-		if !e.askedPIDMax {
+		if !e.settings.asked {
 			var err error
-			if e.pidMaxOwn, err = e.agents[0].OwnPIDMax(ctx); err != nil {
+			if e.settings.ownPIDMax, err = e.agents[0].OwnPIDMax(ctx); err != nil {
 				return err
 			}
-			e.askedPIDMax = true
+			e.settings.asked = true
 		}
-		if e.pidMaxOwn {
+		if e.settings.ownPIDMax {
 			e.sysctl(ctx, p, n, "kernel.pid_max", fmt.Sprint(limit))
 		} else {
 			e.leave(n, "kernel.pid_max")
@@ -145,10 +153,10 @@ func loopbackUp(p *agent.Program, n *topology.Namespace) {
 
 // leave notes that a setting stays as it is.
 func (e *executor) leave(n *topology.Namespace, name string) {
-	if e.left[n] == nil {
-		e.left[n] = map[string]bool{}
+	if e.settings.left[n] == nil {
+		e.settings.left[n] = map[string]bool{}
 	}
-	e.left[n][name] = true
+	e.settings.left[n][name] = true
 }
 
 func (e *executor) note(format string, args ...any) {
@@ -157,12 +165,12 @@ func (e *executor) note(format string, args ...any) {
 
 // wasSet returns those of s that were set.
 func (e *executor) wasSet(n *topology.Namespace, s topology.Sysctls) topology.Sysctls {
-	if e.left[n] == nil {
+	if e.settings.left[n] == nil {
 		return s
 	}
 	var kept topology.Sysctls
 	for _, x := range s {
-		if !e.left[n][x.Name] {
+		if !e.settings.left[n][x.Name] {
 			kept = append(kept, x)
 		}
 	}

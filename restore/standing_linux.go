@@ -155,7 +155,7 @@ func (s *Standing) make(ctx context.Context) error {
 	s.e = newExecutor(s.plan, s.crew)
 	s.e.numbers = numbers
 	s.e.commands = len(s.o.Stdio) == 3
-	s.e.makeCgroups = s.o.MakeCgroups
+	s.e.cgroup.make = s.o.MakeCgroups
 	if err := s.e.prepare(ctx, s.targets, agent.FirstFile+len(s.o.Stdio)); err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *Standing) record() (*Tree, error) {
 		From:       s.plan.Graph.Header.Hostname,
 		Namespaces: s.Bindings,
 		Pins:       s.pins,
-		Cgroups:    s.e.cgroups,
+		Cgroups:    s.e.cgroup.made,
 		Verified:   true,
 	}
 	if t.Keeper, err = process(s.crew.Guardian().PID()); err != nil {

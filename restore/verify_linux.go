@@ -164,7 +164,7 @@ func (e *executor) settle(n, live *topology.Namespace) {
 	if live.User != nil && n.User != nil {
 		live.User.Sysctls = e.wasSet(n, n.User.Sysctls)
 	}
-	if live.PID != nil && n.PID != nil && !e.left[n]["kernel.pid_max"] {
+	if live.PID != nil && n.PID != nil && !e.settings.left[n]["kernel.pid_max"] {
 		live.PID.PIDMax = n.PID.PIDMax
 	}
 }
