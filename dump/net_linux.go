@@ -73,6 +73,9 @@ func (d *dumper) netVisit(n *node) visit {
 // depends on the host: much is copied from its own namespace or goes by its memory.
 func (v *inside) freshNet() error {
 	v.d.freshAsked = true
+	if v.d.fresh = v.d.opts.Fresh.known(); v.d.fresh != nil {
+		return nil
+	}
 	a, err := v.crew.Root().Fork(v.d.ctx, "fork agent", agent.ForkOptions{})
 	if err != nil {
 		return &lostError{err}
@@ -97,5 +100,8 @@ func (v *inside) freshNet() error {
 		return nil
 	}
 	v.d.fresh = values
+	if f := v.d.opts.Fresh; f != nil {
+		f.Sysctls = values
+	}
 	return nil
 }

@@ -52,9 +52,12 @@ func (n *Notify) PreDump() error {
 	return n.Mode.Guard(n.say, func() error {
 		o := n.Dump
 		o.CopiedBinds = true
+		var fresh FreshNet
+		o.Fresh = &fresh
 		g, findings, err := n.look("before the dump", o)
 		if g != nil {
 			n.Promise = promise(findings)
+			n.Promise.Fresh = fresh
 		}
 		return err
 	})
@@ -65,6 +68,9 @@ func (n *Notify) PostDump() error {
 	return n.Mode.Guard(n.say, func() error {
 		o := n.Dump
 		o.Still = true
+		if n.Promise != nil {
+			o.Fresh = &n.Promise.Fresh
+		}
 		g, findings, err := n.look("with the tree frozen", o)
 		if err != nil {
 			return err

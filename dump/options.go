@@ -71,6 +71,10 @@ type Options struct {
 	// at it is enough, and what it takes to look at settings is made ready meanwhile.
 	Still bool
 
+	// Fresh keeps, from one dump on this host to the next, what settings of net
+	// namespaces are compared with. Optional.
+	Fresh *FreshNet
+
 	// Kin is a crew that the agents of the dump are to be of the same family as.
 	// Optional.
 	Kin *agent.Crew

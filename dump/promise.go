@@ -12,6 +12,8 @@ import (
 // frozen yet may have changed since.
 type Promise struct {
 	Losses []string `json:"losses"` // kinds, by forecast.Finding.Kind, sorted
+	// Fresh was found out then, for the look at the frozen tree.
+	Fresh FreshNet `json:"fresh_net"`
 }
 
 // promise sums findings up.

@@ -41,6 +41,24 @@ func TestStill(t *testing.T) {
 			}
 		})
 	}
+	// What a fresh net namespace has is found out once.
+	var fresh FreshNet
+	first, err := Tree(t.Context(), outer.PID(), Options{Fresh: &fresh})
+	if err != nil || len(fresh.Sysctls) == 0 {
+		t.Fatalf("%v, %d settings", err, len(fresh.Sysctls))
+	}
+	again, err := Tree(t.Context(), outer.PID(), Options{Fresh: &fresh, Still: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Header.Created, first.Header.Clocks = again.Header.Created, again.Header.Clocks
+	if diff := cmp.Diff(first, again); diff != "" {
+		t.Errorf("with what was known (-first +again):\n%s", diff)
+	}
+	fresh.Sysctls["net.core.somaxconn"] = "not a number"
+	if fresh.known() != nil {
+		t.Error("what is no setting is taken for one")
+	}
 	// What is made ready is not always needed.
 	if _, err := Tree(t.Context(), root.PID(), Options{Still: true, NoBinds: true}); err != nil {
 		t.Error(err)

@@ -22,8 +22,8 @@ type streams struct {
 
 // run is renest without the process around it.
 func run(ctx context.Context, args []string, std streams) error {
-	if len(args) == 1 && os.Getenv(hookAction) != "" { // CRIU runs this
-		args = append(args, "hook")
+	if len(args) == 1 && os.Getenv(hookAction) != "" {
+		return act(std.err) // CRIU runs this, and a tree may stand still until it ends
 	}
 	app := newApp(std)
 	err := app.RunContext(ctx, permute(app, args))

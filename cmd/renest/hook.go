@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -63,15 +64,15 @@ func runHook(c *cli.Context) error {
 	case os.Getenv(hookAction) == "":
 		return usagef("hook: %s is not set: CRIU runs this, see renest hook --help", hookAction)
 	}
-	return act(c)
+	return act(c.App.ErrWriter)
 }
 
 // act does what CRIU's action asks for. Whatever it says is one line that begins
 // with "renest: ", and its error a mere exit code.
-func act(c *cli.Context) error {
+func act(w io.Writer) error {
 	say := func(line string) {
 		for part := range strings.SplitSeq(strings.TrimSpace(line), "\n") {
-			fmt.Fprintf(c.App.ErrWriter, "renest: %s\n", printable(part))
+			fmt.Fprintf(w, "renest: %s\n", printable(part))
 		}
 	}
 	mode := readMode(say)

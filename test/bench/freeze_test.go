@@ -28,9 +28,9 @@ func BenchmarkFreeze(b *testing.B) {
 	renest := build(b)
 	root := frozenTree(b, 100)
 	dir := b.TempDir()
-	hook := func() (time.Duration, error) {
+	script := func(action string) (time.Duration, error) {
 		cmd := exec.Command(renest)
-		cmd.Env = append(os.Environ(), "CRTOOLS_SCRIPT_ACTION=post-dump", "CRTOOLS_IMAGE_DIR="+dir,
+		cmd.Env = append(os.Environ(), "CRTOOLS_SCRIPT_ACTION="+action, "CRTOOLS_IMAGE_DIR="+dir,
 			"CRTOOLS_INIT_PID="+strconv.Itoa(root), "RENEST_HOOK=enforce")
 		start := time.Now()
 		out, err := cmd.CombinedOutput()
@@ -39,8 +39,17 @@ func BenchmarkFreeze(b *testing.B) {
 		}
 		return time.Since(start), err
 	}
+	hook := func() (time.Duration, error) {
+		if _, err := script("pre-dump"); err != nil { // the tree still runs
+			return 0, err
+		}
+		return script("post-dump")
+	}
 	notify := func() (time.Duration, error) {
 		n := dump.Notify{PID: root, Dir: dir, Save: images.WriteBeside}
+		if err := n.PreDump(); err != nil {
+			return 0, err
+		}
 		start := time.Now()
 		err := n.PostDump()
 		return time.Since(start), err
