@@ -162,8 +162,8 @@ func TestCheckAgainstCRIU(t *testing.T) {
 		{"zombie", "sid name=root ( " + user + " ) zombie", "zombie", "loses"},
 		{"depth", user + " mnt pid ( user=0:0:1000 mnt pid net uts ipc reap ( name=root PIVOT ( ) ) )", "depth", "loses"},
 	} {
-		if testing.Short() && i%3 != 0 {
-			continue // a VM takes its time
+		if testing.Short() && i%3 != 0 && test.rule != "creator" {
+			continue // a VM takes its time, and has what the latter needs
 		}
 		if ok, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, unix.CAP_SYS_RESOURCE, 0, 0, 0); test.rule == "creator" && err == nil && ok != 1 {
 			t.Logf("%s: CRIU would need CAP_SYS_RESOURCE, which is not in the bounding set", test.name)
