@@ -1,0 +1,107 @@
+package test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCRIUFailure has CRIU fail at one of two layers: both go on as if nothing had
+// been.
+func TestCRIUFailure(t *testing.T) {
+	c := newCRIU(t)
+	tests := map[string]struct {
+		spoil func(outer *level)
+		want  string
+	}{
+		"outer": {func(outer *level) { outer.Odd = true }, "Unsupported proto 262"},
+		"inner": {func(outer *level) { outer.Child.Odd = true }, "Unsupported proto 262"},
+	}
+	for name, tt := range tests {
+		if long(name, "outer") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			spec := outermost(serving(c.rootfs(t), serving("/inner", nil)))
+			tt.spoil(&spec)
+			outer := startCounter(t, spec)
+			inner := innerOf(t, outer)
+			before := []status{counting(t, outer), counting(t, inner)}
+			dir := t.TempDir()
+			if out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(outer), "-D", dir); !strings.Contains(out, tt.want) {
+				t.Errorf("renest says %q, nothing of %q", out, tt.want)
+			}
+			for i, pid := range []int{outer, inner} {
+				if after := counting(t, pid); after.Count <= before[i].Count || after.Client != before[i].Client {
+					t.Errorf("layer %d: %+v before, %+v after", i, before[i], after)
+				}
+			}
+		})
+	}
+}
+
+// TestCRIUKilled kills renest while it dumps two layers, at any moment: unless the dump
+// is done, both go on. What is dumped is restored, by a renest that is killed too, until
+// one gets through.
+func TestCRIUKilled(t *testing.T) {
+	c := newCRIU(t)
+	if testing.Short() {
+		return
+	}
+	spec := outermost(serving(c.rootfs(t), serving("/inner", nil)))
+	spec.Deputy = "waits"
+	outer := startCounter(t, spec)
+	inner := innerOf(t, outer)
+	dir := t.TempDir()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	before := []status{counting(t, outer), counting(t, inner)}
+	took := time.Second
+	for tries := 0; alive(outer); tries++ {
+		os.RemoveAll(dir)
+		after := time.Duration(random.Int64N(int64(took)))
+		if tries > 8 {
+			after = time.Minute // it is done before
+		}
+		c.killed(t, after, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(outer), "-D", dir)
+		for _, pid := range []int{outer, inner} {
+			waitFor(t, fmt.Sprintf("nobody traces %d", pid), func() bool { return !alive(pid) || !traced(pid) })
+		}
+		if alive(outer) {
+			counting(t, outer)
+			counting(t, inner)
+		}
+	}
+	name := uniqueName("killed-criu")
+	for range 8 {
+		c.killed(t, time.Duration(random.Int64N(int64(took))), "criu", "restore", "--criu", c.path, "-D", dir, "--name", name)
+		if standing(t, name) {
+			renest(t, 0, "rm", name)
+		}
+	}
+	r := c.restore(t, dir, name)
+	for i, pid := range r.pids {
+		if after := counting(t, pid); after.Count <= before[i].Count || after.Remote != before[i].Remote {
+			t.Errorf("layer %d: %+v before, %+v after", i, before[i], after)
+		}
+	}
+}
+
+// killed runs renest and kills it after a while, unless it ends before.
+func (c *criuUser) killed(t *testing.T, after time.Duration, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program(t, "renest"), args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	_ = cmd.Wait()
+}
