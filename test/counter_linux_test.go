@@ -11,24 +11,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/renest/renest/test/counter/counterspec"
 )
 
-// level is one process of a counter's specification, see test/counter.
-type level struct {
-	New      []string `json:"new,omitempty"`
-	Outside  int      `json:"outside,omitempty"`
-	Count    int      `json:"count,omitempty"`
-	Hostname string   `json:"hostname,omitempty"`
-	Offset   int      `json:"offset,omitempty"`
-	Root     string   `json:"root,omitempty"`
-	Serve    bool     `json:"serve,omitempty"`
-	Foreign  int      `json:"foreign,omitempty"`
-	Scratch  bool     `json:"scratch,omitempty"`
-	Odd      bool     `json:"odd,omitempty"`
-	Queue    bool     `json:"queue,omitempty"`
-	Deputy   string   `json:"deputy,omitempty"`
-	Child    *level   `json:"child,omitempty"`
-}
+// level is one process of those that program counter starts.
+type level = counterspec.Process
 
 // everything is what a container has of its own, but for clocks and cgroups.
 func everything() []string { return []string{"user", "pid", "mnt", "uts", "ipc", "net"} }

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/counter/counterspec"
 )
 
 // Report is what a deputy answers on its unix socket, /tmp/deputy.
@@ -23,8 +25,8 @@ type Report struct {
 	Status  int  `json:"status"`  // how, as wait4(2) has it
 }
 
-func startDeputy(s *Spec, exe string) error {
-	text, err := json.Marshal(&Spec{Deputy: s.Deputy, Child: s.Child})
+func startDeputy(s *counterspec.Process, exe string) error {
+	text, err := json.Marshal(&counterspec.Process{Deputy: s.Deputy, Child: s.Child})
 	if err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func startDeputy(s *Spec, exe string) error {
 }
 
 // deputy starts the child and waits for it.
-func deputy(s *Spec) error {
+func deputy(s *counterspec.Process) error {
 	signals := make(chan os.Signal, 16)
 	if s.Deputy == "ignores" {
 		signal.Ignore(unix.SIGCHLD)

@@ -8,45 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-)
 
-// Spec is one process, the namespaces that it is the first in, and its child.
-type Spec struct {
-	New []string `json:"new,omitempty"` // types by the kernel's names
-	// Outside is the parent's id of the first id of a new user namespace, Count
-	// how many there are.
-	Outside int `json:"outside,omitempty"`
-	Count   int `json:"count,omitempty"`
-	// Hostname is for a new UTS namespace.
-	Hostname string `json:"hostname,omitempty"`
-	// Offset is added to the clocks of a new time namespace, in seconds.
-	Offset int `json:"offset,omitempty"`
-	// Root becomes the root directory. The program is there too, as /counter.
-	Root string `json:"root,omitempty"`
-	// Serve starts the service, on a loopback of its own.
-	Serve bool `json:"serve,omitempty"`
-	// Foreign is how many ids a user namespace has that no task is in, and that owns
-	// a net namespace that this process moves to.
-	Foreign int `json:"foreign,omitempty"`
-	// Scratch mounts a file system at /scratch and copies the program to /scratch/root.
-	Scratch bool `json:"scratch,omitempty"`
-	// Odd opens a socket that CRIU cannot dump.
-	Odd bool `json:"odd,omitempty"`
-	// Queue makes a message queue.
-	Queue bool `json:"queue,omitempty"`
-	// Deputy has a process of its own start the child and stay its parent: one that
-	// "waits" for it, or "ignores" its end, or waits and "unshares" the pid namespace
-	// before, or is "filtered" or "demoted", so that it could not do so once more,
-	// or "named" by a UTS namespace of its own. One that "doubles" starts the child
-	// once more, in the folder inner of its root directory.
-	Deputy string `json:"deputy,omitempty"`
-	Child  *Spec  `json:"child,omitempty"`
-}
+	"github.com/renest/renest/test/counter/counterspec"
+)
 
 func main() {
 	// Time offsets are those of the first thread: be that one.
@@ -65,7 +33,7 @@ func main() {
 // run takes the part in play: what to do is "SPEC", with a word before it for a process
 // that was started by another.
 func run(args []string) error {
-	var spec Spec
+	var spec counterspec.Process
 	if len(args) == 0 {
 		return errors.New("usage: counter SPEC")
 	}
@@ -105,7 +73,7 @@ func run(args []string) error {
 }
 
 // start starts the process that a spec describes.
-func start(s *Spec, exe string) (int, error) {
+func start(s *counterspec.Process, exe string) (int, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return 0, err
@@ -114,7 +82,7 @@ func start(s *Spec, exe string) (int, error) {
 		Env: os.Environ(), Files: []uintptr{0, 2, 2}, // the output is the caller's answer
 		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: uintptr(flags(s.New))},
 	}
-	if s.has("user") {
+	if s.Has("user") {
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: s.Outside, Size: s.Count}}
 		attr.Sys.UidMappings, attr.Sys.GidMappings, attr.Sys.GidMappingsEnableSetgroups = ids, ids, true
 		attr.Sys.Credential = &syscall.Credential{}
@@ -125,8 +93,6 @@ func start(s *Spec, exe string) (int, error) {
 	}
 	return pid, nil
 }
-
-func (s *Spec) has(typ string) bool { return slices.Contains(s.New, typ) }
 
 func flags(types []string) int {
 	all := map[string]int{
@@ -141,13 +107,13 @@ func flags(types []string) int {
 }
 
 // settle gives the new namespaces what they are to have.
-func settle(s *Spec) error {
-	if s.has("uts") && s.Hostname != "" {
+func settle(s *counterspec.Process) error {
+	if s.Has("uts") && s.Hostname != "" {
 		if err := unix.Sethostname([]byte(s.Hostname)); err != nil {
 			return fmt.Errorf("sethostname: %w", err)
 		}
 	}
-	if s.has("net") {
+	if s.Has("net") {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("set lo up: %w", err)
 		}
@@ -155,17 +121,17 @@ func settle(s *Spec) error {
 	if s.Foreign > 0 {
 		return emigrate(s)
 	}
-	if s.has("mnt") {
+	if s.Has("mnt") {
 		if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
 		}
-		if s.has("pid") {
+		if s.Has("pid") {
 			if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 				return fmt.Errorf("mount proc: %w", err)
 			}
 		}
 	}
-	if s.has("time") {
+	if s.Has("time") {
 		if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
 			return fmt.Errorf("unshare clocks: %w", err)
 		}
@@ -179,7 +145,7 @@ func settle(s *Spec) error {
 }
 
 // emigrate moves to a net namespace of a nested user namespace, which is left alone.
-func emigrate(s *Spec) error {
+func emigrate(s *counterspec.Process) error {
 	ids := []syscall.SysProcIDMap{{Size: s.Foreign}}
 	cmd := exec.Command("/proc/self/exe", "owner", "{}")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -212,7 +178,7 @@ func emigrate(s *Spec) error {
 	return again("/proc/self/exe", "time", s) // with all threads
 }
 
-func again(exe, part string, s *Spec) error {
+func again(exe, part string, s *counterspec.Process) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -221,7 +187,7 @@ func again(exe, part string, s *Spec) error {
 }
 
 // enterRoot changes the root directory, and lets go of everything outside of it.
-func enterRoot(s *Spec) error {
+func enterRoot(s *counterspec.Process) error {
 	if s.Root == "" {
 		return live(s)
 	}
@@ -269,7 +235,7 @@ func silence(path string) error {
 }
 
 // live starts the child and the service, and reaps.
-func live(s *Spec) error {
+func live(s *counterspec.Process) error {
 	exe := "/proc/self/exe"
 	if s.Root != "" {
 		exe = "/counter"
