@@ -161,12 +161,16 @@ func (e *executor) run(ctx context.Context, progress func(done, total int)) erro
 // awaitEnded waits until agents that were told to end are gone, and the pid
 // namespaces with them whose init they were.
 func (e *executor) awaitEnded(ctx context.Context) error {
-	have := make(map[int]int, len(e.agents))
-	for _, a := range e.agents {
-		have[a.PID()]++
+	over := make(map[int]bool, len(e.ended))
+	for _, by := range e.ended {
+		over[by] = true
+	}
+	inUse := make(map[int]bool, len(e.agents))
+	for by, a := range e.agents {
+		inUse[a.PID()] = inUse[a.PID()] || !over[by]
 	}
 	for _, by := range e.ended {
-		if have[e.agents[by].PID()] > 1 { // one that came later has its number
+		if inUse[e.agents[by].PID()] { // by one that came later
 			continue
 		}
 		if err := e.agents[by].Gone(ctx); err != nil {

@@ -240,14 +240,17 @@ func (a *Agent) Gone(ctx context.Context) error {
 		return nil // ESRCH
 	}
 	defer unix.Close(fd)
-	for a.crew.has(a.pid) {
+	for ended := false; a.crew.has(a.pid) && !(ended && zombie(a.pid)); {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 20); err == nil && n > 0 {
-			return nil
+		if ended { // and about to give its number up, see empty
+			time.Sleep(50 * time.Microsecond)
+			continue
 		}
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, 20)
+		ended = err == nil && n > 0
 	}
 	return nil
 }
