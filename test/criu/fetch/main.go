@@ -5,24 +5,14 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 
 	"github.com/renest/renest/test/criu"
+	"github.com/renest/renest/test/debian"
 )
 
-func main() {
-	update := flag.Bool("u", false, "fetch the newest CRIU even where there is one")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *update); err != nil {
-		fmt.Fprintln(os.Stderr, "fetch:", err)
-		os.Exit(1) //nolint:gocritic // the signal handler ends with the process
-	}
-}
+func main() { os.Exit(debian.Command("CRIU", run)) }
 
 func run(ctx context.Context, update bool) error {
 	i, err := criu.Find()

@@ -5,24 +5,14 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 
+	"github.com/renest/renest/test/debian"
 	"github.com/renest/renest/test/vm"
 )
 
-func main() {
-	update := flag.Bool("u", false, "fetch the newest kernel even where there is one")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *update); err != nil {
-		fmt.Fprintln(os.Stderr, "fetch:", err)
-		os.Exit(1) //nolint:gocritic // the signal handler ends with the process
-	}
-}
+func main() { os.Exit(debian.Command("kernel", run)) }
 
 func run(ctx context.Context, update bool) error {
 	for _, s := range vm.Suites() {
