@@ -36,7 +36,9 @@ func ParseSource(s string) (Source, error) {
 	return 0, fmt.Errorf("unknown source %q (known: auto, listns, proc)", s)
 }
 
-// Options say how to dump. The zero value is a good choice.
+// Options say how to dump. The zero value is a good choice. What comes behind Tool is
+// for who drives CRIU or verifies a restore ([Notify], packages dump/criu,
+// dump/forecast and restore); a dump for anything else leaves it out.
 type Options struct {
 	Source Source
 
@@ -51,6 +53,10 @@ type Options struct {
 	// NoBinds leaves out bind mounts of namespaces, and those that nothing else
 	// leads to.
 	NoBinds bool
+
+	// Tool is the header's: program and version. By default it is taken from
+	// the build information.
+	Tool string
 
 	// Inits adds to a tree the first process of each pid namespace above it, up
 	// to the caller's own: what those are members of is what a task of the tree
@@ -83,8 +89,4 @@ type Options struct {
 	// because that was copied from the caller's, where it is mounted too. It is
 	// not the tree's own, but CRIU comes across it.
 	CopiedBinds bool
-
-	// Tool is the header's: program and version. By default it is taken from
-	// the build information.
-	Tool string
 }
