@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/renest/renest/dump"
 	"github.com/renest/renest/restore"
@@ -32,16 +33,45 @@ func keepFor(path string, text []byte, say func(string)) {
 		err = nil
 	}
 	if err == nil && len(text) > 0 {
-		err = os.WriteFile(path, text, 0o600)
+		err = writeKept(path, text)
 	}
 	if err != nil {
 		say("what was found is not kept for later: " + err.Error())
 	}
 }
 
+// writeKept makes a file of its own: the folder may be one that others write to.
+func writeKept(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+// openKept opens what writeKept has made, and nothing that somebody else has put there.
+func openKept(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err == nil {
+		owner, ok := st.Sys().(*syscall.Stat_t)
+		if !st.Mode().IsRegular() || !ok || int(owner.Uid) != os.Geteuid() {
+			err = fmt.Errorf("%s: not the hook's own file", path)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 // recallFrom reads what was kept and removes it, nil where there is nothing.
 func recallFrom(path string, say func(string)) []byte {
-	f, err := os.Open(path)
+	f, err := openKept(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
