@@ -57,7 +57,9 @@ func writeRecord(path string, content []byte) error {
 		if err == nil {
 			err = writeNew(path, content)
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		// EPERM is what ext4 says of a folder that was removed while it was being
+		// opened (__ext4_new_inode, fs/ext4/ialloc.c).
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EPERM) {
 			return err
 		}
 		if _, perr := os.Lstat(filepath.Dir(StateDir())); perr != nil {
