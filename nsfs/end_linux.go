@@ -8,6 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// OpenProcess opens a pidfd of a process, for [End]. [ErrGone] where no process has that
+// number, or the one that had it is just giving it up: up to Linux 6.15 that is EINVAL
+// (pidfd_prepare, kernel/fork.c), as is the number of a thread. Linux 5.3.
+func OpenProcess(pid int) (int, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	switch err {
+	case nil:
+		return fd, nil
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT:
+		return -1, fmt.Errorf("pid %d: %w", pid, ErrGone)
+	}
+	return -1, fmt.Errorf("pidfd_open %d: %w", pid, err)
+}
+
 // End kills the processes that the given pidfds refer to, and waits until they are
 // gone, for no longer than d. Those that ended already are none.
 //

@@ -14,7 +14,8 @@ type PIDFD struct {
 // 6.9 for a thread.
 func (t Task) PIDFD() (PIDFD, error) {
 	f, err := t.openPIDFD()
-	if err == nil && t.reaped() {
+	// EINVAL: up to Linux 6.15 of what was reaped just now, too (see OpenProcess).
+	if (err == nil || err == unix.EINVAL) && t.reaped() {
 		f.Close()
 		err = unix.ESRCH
 	}

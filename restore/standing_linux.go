@@ -276,6 +276,25 @@ type adopted struct {
 	bindings []Binding
 }
 
+// Guard has a process that somebody puts into the tree end with it, whoever is killed,
+// unless the tree is committed: it is to be called before the process runs.
+func (s *Standing) Guard(ctx context.Context, pid int) error {
+	was, err := process(pid)
+	if err != nil {
+		return err
+	}
+	var p, undo agent.Program
+	fd := p.Call(fmt.Sprintf("guard pid %d", pid), unix.SYS_PIDFD_OPEN, agent.Int(pid), agent.Int(0))
+	undo.Call("end it", unix.SYS_PIDFD_SEND_SIGNAL, fd.Ret(), agent.Int(unix.SIGKILL), agent.Int(0), agent.Int(0))
+	if err := s.crew.Do(ctx, &p, &undo); err != nil {
+		return err
+	}
+	if !was.alive() {
+		return fmt.Errorf("guard pid %d: %w", pid, nsfs.ErrGone)
+	}
+	return nil
+}
+
 // Adopt makes a process that somebody has put into the tree part of its record: it is
 // removed with the tree, and entered as its innermost. The bindings are of namespaces
 // that it is in and that the plan did not make.

@@ -197,12 +197,12 @@ func killAll(list []Process) error {
 		}
 	}()
 	for _, p := range list {
-		fd, err := unix.PidfdOpen(p.PID, 0)
-		if errors.Is(err, unix.ESRCH) {
+		fd, err := nsfs.OpenProcess(p.PID)
+		if errors.Is(err, nsfs.ErrGone) {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("pidfd_open %d: %w", p.PID, err)
+			return err
 		}
 		// The number is that of the process meant as long as the start is.
 		if !p.alive() {

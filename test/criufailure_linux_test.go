@@ -53,7 +53,8 @@ func TestCRIUKilled(t *testing.T) {
 	if testing.Short() {
 		return
 	}
-	spec := outermost(serving(c.rootfs(t), serving("/inner", nil)))
+	root := c.rootfs(t)
+	spec := outermost(serving(root, serving("/inner", nil)))
 	spec.Deputy = "waits"
 	outer := startCounter(t, spec)
 	inner := innerOf(t, outer)
@@ -85,6 +86,7 @@ func TestCRIUKilled(t *testing.T) {
 		if standing(t, name) {
 			renest(t, 0, "rm", name)
 		}
+		waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
 	}
 	r := c.restore(t, dir, name)
 	for i, pid := range r.pids {

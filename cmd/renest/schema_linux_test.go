@@ -96,6 +96,7 @@ func TestSchemaOfRestore(t *testing.T) {
 
 // TestSchemaOfOutline lists what listns(2) alone tells.
 func TestSchemaOfOutline(t *testing.T) {
+	require.Root(t)
 	require.That(t, "listns", nsfs.HaveListns())
 	validate(t, "outline", outline(t, "--json"))
 }

@@ -105,12 +105,12 @@ func (f Family) killOnce(deadline time.Time, is func(pid int) bool) (found int, 
 		if err != nil || !f.has(name) || !is(pid) {
 			continue
 		}
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err == unix.ESRCH {
+		fd, err := nsfs.OpenProcess(pid)
+		if errors.Is(err, nsfs.ErrGone) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("pidfd_open: %w", err)
+			return 0, err
 		}
 		if !f.has(name) { // the number is another's by now
 			_ = unix.Close(fd)

@@ -265,6 +265,11 @@ func (l *layerRun) PostRestore(pid int32) error {
 		return fmt.Errorf("find the restored task: %w", err)
 	}
 	l.r.done = append(l.r.done, l)
+	for _, task := range append(l.r.others(l), l.pid) {
+		if err := l.r.standing.Guard(l.ctx, task); err != nil {
+			return err
+		}
+	}
 	if err := errors.Join(l.readmit(), l.part()); err != nil {
 		return err
 	}
