@@ -113,22 +113,27 @@ func (w *words) body(rng *rand.Rand, depth int) {
 		case 6:
 			*w = append(*w, "own="+nsKinds()[rng.IntN(8)])
 		default:
-			if rng.IntN(3) == 0 {
-				w.fault(rng)
+			if rng.IntN(3) == 0 && w.fault(rng) {
+				return
 			}
 		}
 	}
 }
 
-// fault adds something that CRIU does not like.
-func (w *words) fault(rng *rand.Rand) {
+// fault adds something that CRIU does not like. It tells whether it is the last
+// thing that its process can do: the kernel makes no thread for one whose children
+// go into another pid or time namespace (copy_process says EINVAL), and no process
+// in a pid namespace whose first one has ended (ENOMEM).
+func (w *words) fault(rng *rand.Rand) (last bool) {
 	faults := []string{
 		"( uts )", "( ipc ( ) )", "( cgroup )", "( user=0:100:100 )", "( user=0:100:100 net ( ) )",
 		"thread=uts", "thread=ipc", "thread=net", "thread=cgroup",
 		"( net ) hold=net kill", "( uts ) hold=uts kill", "( user=0:100:100 ) hold=user kill",
 		"( ) zombie", "( user=0:100:100 ) zombie",
-		"pid", "time", "pid ( )", "time ( )",
 		"( user=0:100:100 net ) ( join=net ) drop",
+		"pid", "time", "pid ( )", "time ( )",
 	}
-	*w = append(*w, strings.Fields(faults[rng.IntN(len(faults))])...)
+	fault := strings.Fields(faults[rng.IntN(len(faults))])
+	*w = append(*w, fault...)
+	return fault[0] == "pid" || fault[0] == "time"
 }
