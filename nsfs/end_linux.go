@@ -1,6 +1,7 @@
 package nsfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -33,21 +34,29 @@ func End(pidfds []int, d time.Duration) error {
 			return fmt.Errorf("kill a process: %w", err)
 		}
 	}
-	deadline := time.Now().Add(d)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), d, errors.New("a process that was killed does not end"))
+	defer cancel()
 	for _, fd := range pidfds {
-		for {
-			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-			n, err := unix.Poll(poll, int(max(time.Until(deadline).Milliseconds(), 0)))
-			if n > 0 {
-				break
-			}
-			if err == nil {
-				return errors.New("a process that was killed does not end")
-			}
-			if err != unix.EINTR {
-				return fmt.Errorf("poll a pidfd: %w", err)
-			}
+		if err := AwaitEnd(ctx, fd); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// AwaitEnd waits until the process that a pidfd refers to has ended. It may still be a
+// zombie then. The error is the context's cause. Linux 5.3.
+func AwaitEnd(ctx context.Context, pidfd int) error {
+	for {
+		poll := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		const look = 20 // milliseconds until the context is asked
+		switch n, err := unix.Poll(poll, look); {
+		case n > 0:
+			return nil
+		case err != nil && err != unix.EINTR:
+			return fmt.Errorf("poll a pidfd: %w", err)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
 )
 
 // Agent is one single-threaded process of a crew. It is used by one goroutine
@@ -240,17 +242,17 @@ func (a *Agent) Gone(ctx context.Context) error {
 		return nil // ESRCH
 	}
 	defer unix.Close(fd)
-	for ended := false; a.crew.has(a.pid) && !(ended && zombie(a.pid)); {
-		if err := ctx.Err(); err != nil {
+	if !a.crew.has(a.pid) { // it is another's number by now
+		return nil
+	}
+	if err := nsfs.AwaitEnd(ctx, fd); err != nil {
+		return err
+	}
+	for a.crew.has(a.pid) && !zombie(a.pid) { // about to give its number up, see empty
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if ended { // and about to give its number up, see empty
-			time.Sleep(50 * time.Microsecond)
-			continue
-		}
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(poll, 20)
-		ended = err == nil && n > 0
+		time.Sleep(50 * time.Microsecond)
 	}
 	return nil
 }

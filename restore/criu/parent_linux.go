@@ -192,16 +192,8 @@ func copyLimits(from, to int) {
 
 // wait waits for CRIU's end, and has the task forget that it was its child.
 func (p *parent) wait(ctx context.Context) (ws syscall.WaitStatus, err error) {
-	for {
-		poll := []unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 20); n > 0 {
-			break
-		} else if err != nil && err != unix.EINTR {
-			return 0, fmt.Errorf("poll a pidfd: %w", err)
-		}
-		if ctx.Err() != nil {
-			return 0, context.Cause(ctx)
-		}
+	if err := nsfs.AwaitEnd(ctx, p.pidfd); err != nil {
+		return 0, err
 	}
 	if p.own {
 		_, err := unix.Wait4(p.criu, (*unix.WaitStatus)(&ws), 0, nil)
