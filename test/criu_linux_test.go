@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,6 +93,7 @@ func (c *criuUser) restore(t *testing.T, dir, name string) restoredTasks {
 			c.renest(t, "rm", name)
 		}
 	})
+	wantNoMountPoints(t, dir)
 	var r restoredTasks
 	for line := range strings.Lines(out) {
 		f := strings.Fields(line)
@@ -115,6 +117,24 @@ func (c *criuUser) restore(t *testing.T, dir, name string) restoredTasks {
 		}
 	}
 	return r
+}
+
+// wantNoMountPoints wants nothing in /tmp of the mount points that CRIU made there, to put
+// namespaces together at. Its logs name them.
+func wantNoMountPoints(t *testing.T, dir string) {
+	t.Helper()
+	one, _ := filepath.Glob(filepath.Join(dir, "restore.log"))
+	more, _ := filepath.Glob(filepath.Join(dir, "layer-*", "restore.log"))
+	for _, log := range append(one, more...) {
+		b, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		point := regexp.MustCompile(`/tmp/\.criu\.mntns\.\w{6}`).FindString(string(b))
+		if _, err := os.Stat(point); !os.IsNotExist(err) {
+			t.Errorf("%q, which %s names, is there: %v", point, log, err)
+		}
+	}
 }
 
 // compareShapes asks the kernel whether what was there before is there again.

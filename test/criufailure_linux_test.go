@@ -89,6 +89,7 @@ func TestCRIUKilled(t *testing.T) {
 			renest(t, 0, "rm", name)
 		}
 		waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
+		wantNoMountPoints(t, dir)
 		rewind()
 	}
 	r := c.restore(t, dir, name)

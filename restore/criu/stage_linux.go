@@ -56,7 +56,8 @@ func (l *layerRun) enter() error {
 	if l.agent, err = l.bornIn(l.layer.space()); err != nil {
 		return err
 	}
-	if l.stage.dir, err = os.MkdirTemp("", "renest-criu-"); err != nil {
+	// Not in /tmp, see mountTmp.
+	if l.stage.dir, err = os.MkdirTemp("/run", "renest-criu-"); err != nil {
 		return err
 	}
 	l.stage.mounts = slices.Contains(l.layer.made, l.layer.in(topology.Mnt))
@@ -137,6 +138,7 @@ func (l *layerRun) mount(p *agent.Program) error {
 		p.Call("mount_setattr", unix.SYS_MOUNT_SETATTR, images.Ret(), agent.String(""), agent.Int(unix.AT_EMPTY_PATH),
 			agent.Bytes(idmapped(l.fds[user])), agent.Int(mountAttrSize)).MayFail()
 	}
+	mountTmp(p)
 	mount("mount the stage", "renest", l.stage.dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
 	for _, path := range []string{l.stage.images(), l.stage.copies(), l.stage.work(), l.stage.root()} {
 		p.Call("make "+path, unix.SYS_MKDIRAT, agent.Int(unix.AT_FDCWD), agent.String(path), agent.Int(0o755))
@@ -224,6 +226,9 @@ func (l *layerRun) fill() error {
 		return err
 	}
 	defer root.Close()
+	if err := l.linkTmp(); err != nil {
+		return err
+	}
 	owner, readable := l.owner()
 	var p agent.Program
 	for _, name := range slices.Sorted(maps.Keys(changed)) {
