@@ -303,13 +303,16 @@ func TestCRIUParentFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	name := uniqueName("parent-failure")
-	if out := renestFails(t, "criu", "restore", "--criu", c.path, "-D", dir, "--name", name); !strings.Contains(out, "CRIU: ") {
-		t.Errorf("renest says %q, nothing of CRIU's", out)
+	for _, flag := range []string{"--restore-sibling=false", "--restore-sibling"} {
+		if out := renestFails(t, "criu", "restore", flag, "--criu", c.path, "-D", dir, "--name", name); !strings.Contains(out, "CRIU: ") {
+			t.Errorf("%s: renest says %q, nothing of CRIU's", flag, out)
+		}
+		if standing(t, name) {
+			t.Errorf("%s: it stands all the same", flag)
+		}
+		waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
+		wantNoMountPoints(t, dir)
 	}
-	if standing(t, name) {
-		t.Error("it stands all the same")
-	}
-	waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
 	if err := os.Rename(program+".gone", program); err != nil {
 		t.Fatal(err)
 	}

@@ -176,23 +176,23 @@ func (r *restorer) run(ctx context.Context) (tree *restore.Tree, err error) {
 	if r.standing, err = restore.Execute(ctx, r.prepared, restore.Options{Name: r.o.Name}); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, r.standing.Close()) }()
+	defer func() {
+		err = errors.Join(err, r.standing.Close())
+		if tree == nil {
+			r.reap()
+		}
+	}()
 	r.notes = append(r.notes, r.standing.Notes...)
 	if err := r.openMade(); err != nil {
 		return nil, err
 	}
 	if err := r.layer(ctx, 0); err != nil {
-		r.kill()
 		return nil, err
 	}
 	if err := r.adopt(); err != nil {
-		r.kill()
 		return nil, err
 	}
-	if tree, err = r.standing.Commit(ctx); err != nil {
-		r.kill()
-	}
-	return tree, err
+	return r.standing.Commit(ctx)
 }
 
 // openMade opens what stands already.
@@ -272,15 +272,17 @@ func (r *restorer) others(l *layerRun) (pids []int) {
 	return pids
 }
 
-// kill ends what CRIU has restored, where no pid namespace of ours does.
-func (r *restorer) kill() {
+// reap waits for the first task where that is a child of the calling process, of a tree
+// that was not to stand: closing it has ended all tasks (see [restore.Standing.Guard]).
+func (r *restorer) reap() {
 	for _, l := range r.done {
-		for _, pid := range r.others(l) {
-			_ = unix.Kill(pid, unix.SIGKILL)
+		if l.parent == nil || !l.parent.own {
+			continue
 		}
-		_ = unix.PidfdSendSignal(l.pidfd, unix.SIGKILL, nil, 0)
-		if l.parent != nil && l.parent.own {
-			_, _ = unix.Wait4(l.pid, nil, 0, nil)
+		for {
+			if _, err := unix.Wait4(l.pid, nil, 0, nil); err != unix.EINTR {
+				break
+			}
 		}
 	}
 }

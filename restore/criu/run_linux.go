@@ -37,13 +37,12 @@ type layerRun struct {
 	parent  *parent     // where CRIU has another than its agent
 	twins   *agent.Crew // with its guardian's siblings, see ownParent
 
-	pid   int // of the first task, in our own pid namespace
-	pidfd int
+	pid int // of the first task, in our own pid namespace
 }
 
 // layer restores a layer and, while its tasks wait, those below it.
 func (r *restorer) layer(ctx context.Context, i int) (err error) {
-	l := &layerRun{r: r, ctx: ctx, index: i, layer: r.layers[i], fds: map[*topology.Namespace]int{}, pidfd: -1}
+	l := &layerRun{r: r, ctx: ctx, index: i, layer: r.layers[i], fds: map[*topology.Namespace]int{}}
 	log := filepath.Join(r.o.Dir, l.layer.record.Dir, "restore.log")
 	if err := l.run(log); err != nil {
 		if why := dumpcriu.Why(log); errors.Is(err, dumpcriu.ErrFailed) && why != "" {
@@ -282,8 +281,7 @@ func (l *layerRun) PostRestore(pid int32) error {
 	return l.r.verify(l.ctx)
 }
 
-// meet finds the first task, which CRIU knows by its number in its own pid namespace,
-// and holds it.
+// meet finds the first task, which CRIU knows by its number in its own pid namespace.
 func (l *layerRun) meet(pid int) error {
 	parents := []int{l.service.PID(), l.agent.PID()}
 	if l.parent != nil {
@@ -306,11 +304,7 @@ func (l *layerRun) meet(pid int) error {
 			if at < 0 || s.NSPID[at] != pid {
 				continue
 			}
-			fd, err := unix.PidfdOpen(child, 0)
-			if err != nil {
-				return err
-			}
-			l.pid, l.pidfd = child, fd
+			l.pid = child
 			return l.compareNumbers(s.NSPID)
 		}
 	}
