@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -65,6 +66,12 @@ func free(l *level) level {
 // startCounter starts the processes of a specification, and ends them with the test.
 func startCounter(t *testing.T, spec level) (pid int) {
 	t.Helper()
+	return startCounterIn(t, nil, spec)
+}
+
+// startCounterIn does so in a cgroup, by default in this process's.
+func startCounterIn(t *testing.T, cgroup *os.File, spec level) (pid int) {
+	t.Helper()
 	text, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +83,9 @@ func startCounter(t *testing.T, spec level) (pid int) {
 	}
 	defer log.Close()
 	cmd.Stderr = log
+	if cgroup != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(cgroup.Fd())}
+	}
 	out, err := cmd.Output()
 	if err == nil {
 		pid, err = strconv.Atoi(strings.TrimSpace(string(out)))

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,19 +11,22 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/test/require"
 )
 
-// TestCRIUApart dumps a service in a UTS and an ipc namespace of its own, beside tasks of
-// the same container that are not in them, as systemd's ProtectHostname and PrivateIPC
-// make them. CRIU alone refuses that.
+// TestCRIUApart dumps a service in a UTS, an ipc and a cgroup namespace of its own, beside
+// tasks of the same container that are not in them, as systemd's ProtectHostname,
+// PrivateIPC and ProtectControlGroups=private make them. CRIU alone refuses that.
 func TestCRIUApart(t *testing.T) {
 	if testing.Short() { // see TestCRIUParent, whose shim is in one
 		return
 	}
+	require.Command(t, "nsenter", "nsenter")
 	c := newCRIU(t)
-	child := func() *level { return &level{New: []string{"uts", "ipc"}, Hostname: "service", Serve: true} }
+	types := []string{"uts", "ipc", "cgroup"}
+	child := func() *level { return &level{New: types, Hostname: "service", Serve: true} }
 	host := []string{"pid", "mnt", "uts", "ipc", "net"}
 	tests := map[string]struct {
 		depth int
@@ -39,15 +43,17 @@ func TestCRIUApart(t *testing.T) {
 			if slices.Contains(tt.root.New, "uts") {
 				tt.root.Hostname = "root"
 			}
-			top := startCounter(t, levels(tt.depth, tt.root))
+			top := startCounterIn(t, newCgroup(t), levels(tt.depth, tt.root))
 			root := descend(t, top, tt.depth)
 			serving := descend(t, root, 2)
-			before := counting(t, serving)
+			before, cgroups := counting(t, serving), cgroupsFrom(t, serving)
+			wantTaken(t, root, 1)
 			shape := taskShape(t, family(top))
 
 			dir := t.TempDir()
 			renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(root), "-D", dir)
 			end(t, top)
+			renest(t, 0, "show", dir) // 1 where CRIU's images disagree
 			r := c.restore(t, dir, uniqueName("uts"))
 			now := descend(t, r.pids[0], 2)
 			after := counting(t, now)
@@ -58,7 +64,10 @@ func TestCRIUApart(t *testing.T) {
 			if diff := cmp.Diff(before, after); diff != "" {
 				t.Errorf("service (-before +after):\n%s", diff)
 			}
-			for _, typ := range []string{"uts", "ipc"} {
+			if diff := cmp.Diff(cgroups, cgroupsFrom(t, now)); diff != "" {
+				t.Errorf("this cgroup from its cgroup namespace (-before +after):\n%s", diff)
+			}
+			for _, typ := range types {
 				if one := ofThreads(t, now, typ); len(one) != 1 || one[0] == ofThreads(t, r.pids[0], typ)[0] {
 					t.Errorf("its threads are in %v, those of the root in %v", one, ofThreads(t, r.pids[0], typ))
 				}
@@ -66,6 +75,48 @@ func TestCRIUApart(t *testing.T) {
 			compareShapes(t, shape, r.restored)
 		})
 	}
+}
+
+// newCgroup makes a cgroup.
+func newCgroup(t *testing.T) *os.File {
+	t.Helper()
+	mount := ""
+	for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		var st unix.Statfs_t
+		if err := unix.Statfs(dir, &st); err == nil && st.Type == unix.CGROUP2_SUPER_MAGIC {
+			mount = dir
+		}
+	}
+	if mount == "" {
+		require.That(t, "cgroup2", errors.New("not mounted"))
+	}
+	dir := filepath.Join(mount, "renest-"+uniqueName("apart"))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { waitFor(t, "the cgroup is empty", func() bool { return os.Remove(dir) == nil }) })
+	f, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// cgroupsFrom returns where this process's cgroup is from the cgroup namespace of another:
+// it tells where that is rooted.
+func cgroupsFrom(t *testing.T, pid int) string {
+	t.Helper()
+	out, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-C", "cat", "/proc/self/cgroup").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if strings.HasPrefix(line, "0::") {
+			return line
+		}
+	}
+	return ""
 }
 
 // ofThreads lists the namespaces of a type that threads of a process are in.

@@ -20,6 +20,7 @@ func readCRIU(dir string) ([]criuimages.Part, error) {
 		return nil, nil //nolint:nilerr // nothing of CRIU's, whatever it is
 	}
 	layers := []dumpcriu.LayerRecord{{Dir: "."}}
+	var apart []topology.Type
 	f, err := os.Open(filepath.Join(dir, dumpcriu.RecordName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -31,7 +32,7 @@ func readCRIU(dir string) ([]criuimages.Part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name(), err)
 		}
-		layers = record.Layers
+		layers, apart = record.Layers, dumpcriu.ApartTypes[:]
 	}
 	var parts []criuimages.Part
 	for _, l := range layers {
@@ -40,7 +41,7 @@ func readCRIU(dir string) ([]criuimages.Part, error) {
 		if err != nil {
 			return nil, fmt.Errorf("CRIU's images in %s: %w", path, err)
 		}
-		parts = append(parts, criuimages.Part{Tree: tree, PID: l.PID})
+		parts = append(parts, criuimages.Part{Tree: tree, PID: l.PID, Apart: apart})
 	}
 	return parts, nil
 }

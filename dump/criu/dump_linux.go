@@ -205,8 +205,8 @@ func outline(layers []*Layer) string {
 			s += " " + n.Name()
 		}
 		for _, t := range l.Apart {
-			for _, link := range []topology.Link{topology.InUTS, topology.InIPC} {
-				if n := t.Namespaces[link]; n != nil {
+			for _, typ := range ApartTypes {
+				if n := t.Namespaces[topology.LinkOf(typ)]; n != nil {
 					s += fmt.Sprintf(", %d in %s", t.PID, n.Name())
 				}
 			}

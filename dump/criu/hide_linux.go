@@ -14,13 +14,15 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/topology"
 )
 
 // disguise hides from the CRIU of a layer what it would refuse, in a mount namespace of
 // its own. The first processes of the layers below: CRIU finds a task's children in
 // /proc/PID/task/TID/children (parse_children, criu/proc_parse.c), of which it gets to
-// see a copy without them. And UTS and ipc namespaces that the root task is not in: it
-// knows a task's namespaces by /proc/PID/ns (__get_ns_id, criu/namespaces.c), which is covered.
+// see a copy without them. And the namespaces of ApartTypes that the root task is not in:
+// it knows a task's namespaces by /proc/PID/ns (__get_ns_id, criu/namespaces.c), which is
+// covered.
 type disguise struct {
 	files []disguised
 }
@@ -87,14 +89,14 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 	return d, errors.Join(err, os.RemoveAll(dir))
 }
 
-// cover shows a process in the UTS and ipc namespaces of another. The links are relative: CRIU
-// follows them in other mount namespaces, too.
+// cover shows a process in the namespaces of another, of ApartTypes. The links are relative:
+// CRIU follows them in other mount namespaces, too.
 func cover(p *agent.Program, pid, other int) {
 	dir := fmt.Sprintf("/proc/%d/ns", pid)
 	p.Call("mount over "+dir, unix.SYS_MOUNT, agent.String("renest"), agent.String(dir), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
 	for l := nsfs.InUser; l <= nsfs.TimeForChildren; l++ {
 		to := fmt.Sprintf("../task/%d/ns/%s", pid, l)
-		if l == nsfs.InUTS || l == nsfs.InIPC {
+		if slices.ContainsFunc(ApartTypes[:], func(t topology.Type) bool { return nsfs.Link(topology.LinkOf(t)) == l }) {
 			to = fmt.Sprintf("../../%d/ns/%s", other, l)
 		}
 		p.Call("link "+dir, unix.SYS_SYMLINKAT, agent.String(to), agent.Int(unix.AT_FDCWD), agent.String(filepath.Join(dir, l.String())))

@@ -23,11 +23,15 @@ type Layer struct {
 	// Outside are net namespaces of tasks that Root's user namespace does not own.
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
-	// Apart are the processes in UTS and ipc namespaces other than Root's, the latter
-	// with nothing in them. CRIU refuses them:
-	// it is shown them in that of Root, and a restore has them enter their own again.
+	// Apart are the processes in namespaces of [ApartTypes] other than Root's, an ipc
+	// namespace with nothing in it. CRIU refuses them:
+	// it is shown them in those of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
 }
+
+// ApartTypes are the types of namespaces that a restored task can be led into again by
+// setns(2), and that hold nothing of the task's for CRIU to save.
+var ApartTypes = [...]topology.Type{topology.UTS, topology.IPC, topology.Cgroup}
 
 // User is the user namespace of the layer's tasks.
 func (l *Layer) User() *topology.Namespace { return l.Root.Namespaces[topology.InUser] }
@@ -247,7 +251,7 @@ func (s *splitter) judgeTask(l *Layer, t *topology.Task) {
 		switch {
 		case t.TID != t.PID:
 			s.refuse("%s is in %s, its process is not: CRIU restores all threads where the first one is", who(t), n.Name())
-		case (typ == topology.UTS || typ == topology.IPC) && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
+		case slices.Contains(ApartTypes[:], typ) && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
 			// To enter it takes rights there, which the layer's root has.
 			if !slices.Contains(l.Apart, t) {
 				l.Apart = append(l.Apart, t)

@@ -140,11 +140,11 @@ func TestSplitParent(t *testing.T) {
 	}
 }
 
-// TestSplitApart has a process in a UTS namespace of its own, with a thread.
+// TestSplitApart has a process in namespaces of its own, with a thread.
 func TestSplitApart(t *testing.T) {
 	n := newNest()
 	n.standard()
-	apart := n.container(22, 20, topology.UTS, topology.IPC)
+	apart := n.container(22, 20, topology.UTS, topology.IPC, topology.Cgroup)
 	thread := n.task(23, 22)
 	thread.PID = 22
 	layers, err := Split(n.g, n.parents)
@@ -191,8 +191,8 @@ func TestSplitRefuses(t *testing.T) {
 		build func(n *nest)
 		want  string
 	}{
-		"no root":       {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
-		"nested cgroup": {func(n *nest) { n.container(22, 20, topology.Cgroup) }, "Can't dump nested cgroup namespace for 22"},
+		"no root":     {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
+		"nested time": {func(n *nest) { n.container(22, 20, topology.Time) }, "Can't dump nested time namespace for 22"},
 		"nested uts of the host": {func(n *nest) {
 			n.task(22, 20).Namespaces[topology.InUTS] = n.add(topology.UTS, n.host[topology.User])
 		}, "Can't dump nested uts namespace for 22"},

@@ -2,6 +2,7 @@ package criu
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/renest/renest/topology"
 )
@@ -10,6 +11,9 @@ import (
 type Part struct {
 	Tree *Tree
 	PID  int // of its root task, as the graph numbers it
+	// Apart are the types of which CRIU was shown every task in the root task's
+	// namespace, wherever it was.
+	Apart []topology.Type
 }
 
 // Join compares what CRIU's images and a graph of the same moment say, and returns
@@ -103,6 +107,9 @@ func (j *joiner) task(task *Task, t *topology.Task) {
 		n, id := t.Namespaces[topology.LinkOf(kind)], task.IDs[kind]
 		if n == nil || id == 0 {
 			continue
+		}
+		if slices.Contains(j.part.Apart, kind) {
+			n = j.root.Namespaces[topology.LinkOf(kind)]
 		}
 		k := key{kind, id}
 		other, known := j.ns[k], j.ids[n]

@@ -155,7 +155,31 @@ func TestJoin(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			g := tree.Graph()
 			test.change(g)
-			if diff := cmp.Diff(test.want, Join(g, []Part{{tree, 1}})); diff != "" {
+			if diff := cmp.Diff(test.want, Join(g, []Part{{Tree: tree, PID: 1}})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestJoinApart has a task in a UTS namespace that CRIU was not shown.
+func TestJoinApart(t *testing.T) {
+	tree, err := ReadTree(sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := tree.Graph()
+	g.Tasks[1].Namespaces[topology.InUTS] = &topology.Namespace{Type: topology.UTS, Ino: 99}
+	for _, test := range []struct {
+		name  string
+		apart []topology.Type
+		want  []string
+	}{
+		{"hidden", []topology.Type{topology.UTS}, nil},
+		{"not hidden", []topology.Type{topology.IPC}, []string{"pid 7 is in uts:[99], and to CRIU in what is uts:[14]"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, Join(g, []Part{{tree, 1, test.apart}})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -174,7 +198,7 @@ func FuzzReadTree(f *testing.F) {
 		dir[name] = &fstest.MapFile{Data: data, Mode: 0o644}
 		tree, err := ReadTree(dir)
 		if err == nil {
-			Join(tree.Graph(), []Part{{tree, 1}})
+			Join(tree.Graph(), []Part{{Tree: tree, PID: 1}})
 		}
 	})
 }

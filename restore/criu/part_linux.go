@@ -9,18 +9,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	dumpcriu "github.com/renest/renest/dump/criu"
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/nsfs/tracee"
 	"github.com/renest/renest/topology"
 )
 
-// apart are the UTS and ipc namespaces of processes of the layer that CRIU was shown in
-// those of the first one, and the processes by them.
+// apart are the namespaces of processes of the layer that CRIU was shown in those of the
+// first one, and the processes by them.
 func (l *layerRun) apart() map[*topology.Namespace][]*topology.Task {
 	list := map[*topology.Namespace][]*topology.Task{}
 	for _, t := range l.layer.tasks {
-		for _, typ := range []topology.Type{topology.UTS, topology.IPC} {
+		for _, typ := range dumpcriu.ApartTypes {
 			n := t.Namespaces[topology.LinkOf(typ)]
 			if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(typ) {
 				list[n] = append(list[n], t)
