@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -8,7 +9,81 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	. "github.com/renest/renest/topology"
+	"github.com/renest/renest/topology/topologytest"
 )
+
+func TestSortCreation(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		g := topologytest.Random(rng, topologytest.Options{Tasks: true})
+		want := names(g)
+		rng.Shuffle(len(g.Namespaces), func(i, j int) {
+			g.Namespaces[i], g.Namespaces[j] = g.Namespaces[j], g.Namespaces[i]
+		})
+		rng.Shuffle(len(g.Tasks), func(i, j int) { g.Tasks[i], g.Tasks[j] = g.Tasks[j], g.Tasks[i] })
+		if err := g.SortCreation(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if diff := cmp.Diff(want, names(g)); diff != "" {
+			t.Fatalf("seed %d: order depends on the input's (-want +got):\n%s", seed, diff)
+		}
+		seen := map[*Namespace]bool{nil: true}
+		for _, n := range g.Namespaces {
+			if !seen[n.Owner] || !seen[n.Parent] {
+				t.Fatalf("seed %d: %s comes before its owner or parent", seed, n.Name())
+			}
+			seen[n] = true
+		}
+	}
+}
+
+// names lists namespaces and tasks in the graph's order.
+func names(g *Graph) (out []string) {
+	for _, n := range g.Namespaces {
+		out = append(out, n.Name())
+	}
+	for _, t := range g.Tasks {
+		out = append(out, fmt.Sprint("task ", t.PID, t.TID))
+	}
+	return out
+}
+
+func TestSortCreationRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(x *nest)
+		want   string
+	}{
+		{
+			name: "circle", change: func(x *nest) { x.a.Owner, x.a.Parent = x.c, x.c },
+			want: "sort namespaces: owners and parents of user:[10] go in a circle",
+		},
+		{
+			name: "outside", change: func(x *nest) { x.net.Owner = &Namespace{} },
+			want: "sort namespaces: the owner or parent of net:[32] is not in the graph",
+		},
+		{
+			name: "nil", change: func(x *nest) { x.g.Namespaces[1] = nil },
+			want: "sort namespaces: one of them or of the tasks is nil",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := newNest()
+			tt.change(x)
+			before := slices.Clone(x.g.Namespaces)
+			got := ""
+			if err := x.g.SortCreation(); err != nil {
+				got = err.Error()
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("SortCreation (-want +got):\n%s", diff)
+			}
+			if !slices.Equal(before, x.g.Namespaces) {
+				t.Error("the graph was changed")
+			}
+		})
+	}
+}
 
 // TestSortCreationRest: pins, tasks and what is missing have an order too.
 func TestSortCreationRest(t *testing.T) {

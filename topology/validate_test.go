@@ -2,8 +2,6 @@ package topology_test
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,49 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	. "github.com/renest/renest/topology"
-	"github.com/renest/renest/topology/topologytest"
 )
-
-// nest is a small valid topology whose parts tests can name: a host, and two
-// user namespaces a and b in it, c below a, each with something of its own.
-type nest struct {
-	g                          *Graph
-	host, hostPID, a, b, c     *Namespace
-	pidA, pidC, uts, time, net *Namespace
-	mnt                        *Namespace
-	task                       *Task
-}
-
-func newNest() *nest {
-	x := &nest{}
-	one := func(n *Namespace) *Namespace { return n }
-	x.host = one(&Namespace{Type: User, Ino: 4026531837, External: true})
-	x.hostPID = one(&Namespace{Type: PID, Ino: 4026531836, External: true, Owner: x.host})
-	user := func(ino uint64, up *Namespace, m ...Extent) *Namespace {
-		return &Namespace{Type: User, Ino: ino, Owner: up, Parent: up, User: &UserState{
-			UIDMap: m, GIDMap: slices.Clone(m), Setgroups: "allow",
-		}}
-	}
-	x.a = user(10, x.host, Extent{0, 100000, 1000}, Extent{1000, 200000, 1000})
-	x.b = user(11, x.host, Extent{0, 300000, 1000})
-	x.c = user(12, x.a, Extent{0, 500, 100})
-	x.pidA = &Namespace{Type: PID, Ino: 20, Owner: x.a, Parent: x.hostPID, PID: &PIDState{Init: 100}}
-	x.pidC = &Namespace{Type: PID, Ino: 21, Owner: x.c, Parent: x.pidA}
-	x.uts = &Namespace{Type: UTS, Ino: 30, Owner: x.a, UTS: &UTSState{NodeName: "box", DomainName: "(none)"}}
-	x.time = &Namespace{Type: Time, Ino: 31, Owner: x.b, Time: &TimeState{Boottime: Offset{Sec: 86400}}}
-	x.net = &Namespace{Type: Net, Ino: 32, Owner: x.c}
-	x.mnt = &Namespace{Type: Mnt, Ino: 33, Owner: x.a}
-	x.task = &Task{PID: 100, TID: 100, NSPID: []int{100, 1}, Comm: "init"}
-	x.task.Namespaces[InPID] = x.pidA
-	x.task.Namespaces[PIDForChildren] = x.pidA
-	x.task.Namespaces[InUser] = x.a
-	x.g = &Graph{
-		Header:     Header{Version: 1, Complete: true},
-		Namespaces: []*Namespace{x.host, x.hostPID, x.a, x.b, x.c, x.pidA, x.pidC, x.uts, x.time, x.net, x.mnt},
-		Tasks:      []*Task{x.task},
-	}
-	return x
-}
 
 func TestValidate(t *testing.T) {
 	for _, tt := range []struct {
@@ -281,28 +237,6 @@ func reasons(err error) []string {
 	return strings.Split(err.Error(), "\n")
 }
 
-// chain returns n namespaces of type t, one below the other, the first external.
-func chain(t Type, n int) *Graph {
-	g := &Graph{Header: Header{Complete: true}}
-	root := &Namespace{Type: User, Ino: 4026531837, External: true}
-	g.Namespaces = append(g.Namespaces, root)
-	up := root
-	if t == PID {
-		up = &Namespace{Type: PID, Ino: 4026531836, External: true, Owner: root}
-		g.Namespaces = append(g.Namespaces, up)
-	}
-	for i := range n {
-		ns := &Namespace{Type: t, Ino: uint64(i + 2), Owner: root, Parent: up}
-		if t == User {
-			ns.Owner = up
-			ns.User = &UserState{UIDMap: []Extent{{0, 0, 1}}, GIDMap: []Extent{{0, 0, 1}}}
-		}
-		g.Namespaces = append(g.Namespaces, ns)
-		up = ns
-	}
-	return g
-}
-
 func TestValidateDepth(t *testing.T) {
 	for _, tt := range []struct {
 		t     Type
@@ -369,161 +303,5 @@ func TestHostile(t *testing.T) {
 			_, _ = last.Level(), IsAncestor(g.Namespaces[0], last)
 			_ = g.SortCreation()
 		})
-	}
-}
-
-func TestSortCreation(t *testing.T) {
-	for seed := range uint64(200) {
-		rng := rand.New(rand.NewPCG(seed, 3))
-		g := topologytest.Random(rng, topologytest.Options{Tasks: true})
-		want := names(g)
-		rng.Shuffle(len(g.Namespaces), func(i, j int) {
-			g.Namespaces[i], g.Namespaces[j] = g.Namespaces[j], g.Namespaces[i]
-		})
-		rng.Shuffle(len(g.Tasks), func(i, j int) { g.Tasks[i], g.Tasks[j] = g.Tasks[j], g.Tasks[i] })
-		if err := g.SortCreation(); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-		if diff := cmp.Diff(want, names(g)); diff != "" {
-			t.Fatalf("seed %d: order depends on the input's (-want +got):\n%s", seed, diff)
-		}
-		seen := map[*Namespace]bool{nil: true}
-		for _, n := range g.Namespaces {
-			if !seen[n.Owner] || !seen[n.Parent] {
-				t.Fatalf("seed %d: %s comes before its owner or parent", seed, n.Name())
-			}
-			seen[n] = true
-		}
-	}
-}
-
-func TestSortCreationRefuses(t *testing.T) {
-	for _, tt := range []struct {
-		name   string
-		change func(x *nest)
-		want   string
-	}{
-		{
-			name: "circle", change: func(x *nest) { x.a.Owner, x.a.Parent = x.c, x.c },
-			want: "sort namespaces: owners and parents of user:[10] go in a circle",
-		},
-		{
-			name: "outside", change: func(x *nest) { x.net.Owner = &Namespace{} },
-			want: "sort namespaces: the owner or parent of net:[32] is not in the graph",
-		},
-		{
-			name: "nil", change: func(x *nest) { x.g.Namespaces[1] = nil },
-			want: "sort namespaces: one of them or of the tasks is nil",
-		},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			x := newNest()
-			tt.change(x)
-			before := slices.Clone(x.g.Namespaces)
-			got := ""
-			if err := x.g.SortCreation(); err != nil {
-				got = err.Error()
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("SortCreation (-want +got):\n%s", diff)
-			}
-			if !slices.Equal(before, x.g.Namespaces) {
-				t.Error("the graph was changed")
-			}
-		})
-	}
-}
-
-// names lists namespaces and tasks in the graph's order.
-func names(g *Graph) (out []string) {
-	for _, n := range g.Namespaces {
-		out = append(out, n.Name())
-	}
-	for _, t := range g.Tasks {
-		out = append(out, fmt.Sprint("task ", t.PID, t.TID))
-	}
-	return out
-}
-
-func TestIndex(t *testing.T) {
-	x := newNest()
-	i := x.g.Index()
-	list := func(l []*Namespace) (out []string) {
-		for _, n := range l {
-			out = append(out, n.Name())
-		}
-		return out
-	}
-	if got := i.Lookup(UTS, 30); got != x.uts {
-		t.Errorf("Lookup(uts, 30) = %v", got)
-	}
-	if got := i.Lookup(UTS, 31); got != nil {
-		t.Errorf("Lookup(uts, 31) = %v", got)
-	}
-	if i.Contains(&Namespace{Type: UTS, Ino: 30}) || !i.Contains(x.uts) {
-		t.Error("Contains goes by something else than identity")
-	}
-	want := []string{"user:[12]", "pid:[20]", "uts:[30]", "mnt:[33]"}
-	if diff := cmp.Diff(want, list(i.Owned(x.a))); diff != "" {
-		t.Errorf("Owned (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"pid:[21]"}, list(i.Children(x.pidA))); diff != "" {
-		t.Errorf("Children (-want +got):\n%s", diff)
-	}
-	if got := i.Owned(&Namespace{}); got != nil {
-		t.Errorf("Owned of a stranger: %v", got)
-	}
-}
-
-func TestHierarchy(t *testing.T) {
-	x := newNest()
-	for _, tt := range []struct {
-		a, b *Namespace
-		want bool
-	}{
-		{x.host, x.c, true},
-		{x.a, x.c, true},
-		{x.b, x.c, false},
-		{x.c, x.c, false},
-		{x.c, x.a, false},
-		{nil, x.a, false},
-		{x.a, nil, false},
-	} {
-		if got := IsAncestor(tt.a, tt.b); got != tt.want {
-			t.Errorf("IsAncestor(%v, %v) = %v", tt.a, tt.b, got)
-		}
-	}
-	if got := x.pidC.Level(); got != 2 {
-		t.Errorf("level of %s is %d", x.pidC.Name(), got)
-	}
-}
-
-func TestParseName(t *testing.T) {
-	for _, tt := range []struct {
-		text, want string
-	}{
-		{"net:[4026531840]", "net 4026531840"},
-		{"net:4026531840", `parse namespace "net:4026531840": not of the form net:[4026531840]`},
-		{"net:[x]", `parse namespace "net:[x]": "x" is no inode number`},
-		{"nte:[1]", `parse namespace "nte:[1]": unknown namespace type "nte" ` +
-			`(known: user, mnt, uts, ipc, pid, cgroup, net, time)`},
-	} {
-		typ, ino, err := ParseName(tt.text)
-		got := fmt.Sprint(typ, " ", ino)
-		if err != nil {
-			got = err.Error()
-		}
-		if diff := cmp.Diff(tt.want, got); diff != "" {
-			t.Errorf("ParseName(%q) (-want +got):\n%s", tt.text, diff)
-		}
-	}
-}
-
-func BenchmarkValidate(b *testing.B) {
-	g := topologytest.Random(rand.New(rand.NewPCG(1, 1)), topologytest.Options{Namespaces: 10_000, Depth: 20})
-	for b.Loop() {
-		if err := g.Validate(); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
