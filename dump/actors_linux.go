@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/topology"
 )
@@ -54,10 +52,8 @@ func (h *Host) Actors(ctx context.Context, r Reference, want topology.CapSet) (*
 		return nil, err
 	}
 	s := &survey{proc: p, climb: c, want: want}
-	for _, l := range p.Limits() {
-		if ok, err := nsfs.HasCapability(unix.CAP_SYS_PTRACE); err != nil || !ok {
-			s.miss.add("/proc", "mounted with "+l+", tasks of others are not shown")
-		}
+	if err := s.unshown(); err != nil {
+		return nil, err
 	}
 	if err := s.all(ctx, pids); err != nil {
 		return nil, err
@@ -75,6 +71,24 @@ type survey struct {
 	miss  missing
 	mu    sync.Mutex
 	found []*Actor
+}
+
+// unshown notes which tasks the procfs keeps from the caller.
+func (s *survey) unshown() error {
+	s.miss.hiding(s.proc)
+	self, err := s.proc.Self()
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	ref, err := self.Ref(nsfs.InPID)
+	if errors.Is(err, nsfs.ErrGone) {
+		return nil // a kernel without pid namespaces: all are in one
+	}
+	if err == nil {
+		s.miss.outside(ref)
+	}
+	return err
 }
 
 // all asks every process, on all cores.

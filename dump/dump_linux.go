@@ -156,15 +156,9 @@ func (d *dumper) probe() error {
 	d.ids = nsfs.HaveNSID(d.proc) == nil
 	d.pidfds = d.ids && roomy() && nsfs.HavePIDFDNamespaces(d.proc) == nil
 	d.pidt = nsfs.HavePIDTranslation(d.proc) == nil
-	for _, l := range d.proc.Limits() {
-		if ok, err := nsfs.HasCapability(capSysPtrace); err != nil || !ok {
-			d.miss.add("/proc", "mounted with "+l+", tasks of others are not shown")
-		}
-	}
+	d.miss.hiding(d.proc)
 	return d.chooseSource()
 }
-
-const capSysPtrace = 19 // CAP_SYS_PTRACE, include/uapi/linux/capability.h
 
 func (d *dumper) close() error {
 	var err error

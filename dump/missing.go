@@ -3,6 +3,7 @@ package dump
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -55,6 +56,9 @@ func (m *missing) lines() []string {
 		if more := h.count - len(h.objects); more > 0 {
 			lines = append(lines, fmt.Sprintf("… and %d more: %s", more, what))
 		}
+	}
+	for i, line := range lines {
+		lines[i] = strings.ReplaceAll(line, "\n", `\n`) // of a path, or of what a task calls itself
 	}
 	slices.Sort(lines)
 	return lines

@@ -14,8 +14,9 @@ func TestMissing(t *testing.T) {
 		m.add("pid 03", "links: permission denied")
 	}
 	m.add("net:[1]", "owner: outside")
+	m.add("net:[1]", "bind mount /a\nb cannot be opened")
 	got := m.lines()
-	want := []string{"net:[1]: owner: outside"}
+	want := []string{`net:[1]: bind mount /a\nb cannot be opened`, "net:[1]: owner: outside"}
 	for i := range 16 {
 		want = append(want, fmt.Sprintf("pid %02d: links: permission denied", i))
 	}

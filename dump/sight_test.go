@@ -5,6 +5,7 @@ package dump
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,10 +14,12 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/topology"
 )
 
 // sightVariable has this program do nothing but to dump its host, as what the
@@ -29,6 +32,7 @@ type sight struct {
 	Complete bool
 	Missing  []string
 	Tasks    int
+	Unshown  []string // what is missing to say who may act on a namespace, but tasks by their numbers
 }
 
 // TestPartialSight dumps the host where it is not all in sight, and wants to be
@@ -47,19 +51,19 @@ func TestPartialSight(t *testing.T) {
 	}{
 		{
 			name: "hidepid", flags: unix.CLONE_NEWNS, as: []string{"mount hidepid=invisible"}, user: true,
-			want: []string{"/proc: mounted with hidepid=invisible, tasks of others are not shown"},
+			want: []string{"/proc: mounted with hidepid=invisible, tasks that the caller may not trace are not shown"},
 		},
 		{
 			name: "hidepid by number", flags: unix.CLONE_NEWNS, as: []string{"mount hidepid=2"}, user: true,
-			want: []string{"/proc: mounted with hidepid=invisible, tasks of others are not shown"},
+			want: []string{"/proc: mounted with hidepid=invisible, tasks that the caller may not trace are not shown"},
 		},
 		{
 			name: "subset", flags: unix.CLONE_NEWNS, as: []string{"mount subset=pid"},
 			want: []string{"boot id: no such file or directory"},
 		},
 		{
-			name: "subset, ordinary user", flags: unix.CLONE_NEWNS, as: []string{"mount subset=pid"}, user: true,
-			want: []string{"/proc: mounted with subset=pid, tasks of others are not shown"},
+			name: "hidepid that asks for each task", flags: unix.CLONE_NEWNS, as: []string{"mount hidepid=ptraceable"}, not: true,
+			want: []string{"/proc: mounted with hidepid=ptraceable, tasks that the caller may not trace are not shown"},
 		},
 		{
 			name: "no procfs", flags: unix.CLONE_NEWNS, as: []string{"cover"},
@@ -107,6 +111,15 @@ func TestPartialSight(t *testing.T) {
 			}
 			if tt.not && len(got.Missing) != len(want) {
 				t.Errorf("missing %q, want no more than %q", got.Missing, want)
+			}
+			var unshown []string
+			for _, line := range got.Missing {
+				if strings.Contains(line, "are not shown") {
+					unshown = append(unshown, line)
+				}
+			}
+			if diff := cmp.Diff(unshown, got.Unshown); diff != "" {
+				t.Errorf("who may act on a namespace (-missing of the host +of that):\n%s", diff)
 			}
 		})
 	}
@@ -168,12 +181,38 @@ func look(as string) error {
 		s.Err = err.Error()
 	} else {
 		s.Complete, s.Missing, s.Tasks = g.Header.Complete, g.Header.Missing, len(g.Tasks)
-		err = g.Validate()
+		err = errors.Join(g.Validate(), s.who())
 	}
 	if err != nil && s.Err == "" {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(s)
+}
+
+// who asks who may act on a namespace.
+func (s *sight) who() error {
+	h, err := OpenHost()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	r, err := ParseReference("self/net")
+	if err != nil {
+		return err
+	}
+	found, err := h.Actors(context.Background(), r, ^topology.CapSet(0))
+	if err != nil {
+		return err
+	}
+	for _, line := range found.Missing {
+		if !strings.HasPrefix(line, "pid ") && !strings.HasPrefix(line, "… and ") {
+			s.Unshown = append(s.Unshown, line)
+		}
+	}
+	if found.Complete != (len(found.Missing) == 0) {
+		return fmt.Errorf("complete: %v, missing %q", found.Complete, found.Missing)
+	}
+	return nil
 }
 
 // TestKernelWithout has a kernel that lacks types of namespaces, as far as the

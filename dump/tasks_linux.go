@@ -61,8 +61,8 @@ type reader struct {
 // scanAll reads every task that was not read yet. In a container those outside
 // have no numbers.
 func (d *dumper) scanAll() error {
-	if n := d.own[nsfs.InPID]; n != nil && n.ref.Ino != nsfs.InitPIDIno {
-		d.miss.add(n.ref.String(), "not the initial pid namespace: tasks outside it are not shown")
+	if n := d.own[nsfs.InPID]; n != nil {
+		d.miss.outside(n.ref)
 	}
 	if d.filtered {
 		d.miss.add("listns(2)", "shows but the caller's own namespaces, and leaves out the others without a word")

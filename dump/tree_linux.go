@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/renest/renest/nsfs"
 )
@@ -289,8 +288,8 @@ func (d *dumper) noRoot(root int) error {
 			return fmt.Errorf("dump tree: %d is a thread of process %d: give that", root, s.TGID)
 		}
 	}
-	if l := d.proc.Limits(); len(l) > 0 {
-		return fmt.Errorf("dump tree: pid %d, unless /proc hides it (%s): %w", root, strings.Join(l, ","), esrch)
+	if h := d.proc.Hides(); h != "" {
+		return fmt.Errorf("dump tree: pid %d, unless /proc hides it (%s): %w", root, h, esrch)
 	}
 	return fmt.Errorf("dump tree: pid %d: %w", root, esrch)
 }

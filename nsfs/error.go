@@ -4,6 +4,7 @@ package nsfs
 
 import (
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,8 +41,8 @@ type Error struct {
 
 // Error returns the operation, the object and the reason.
 func (e *Error) Error() string {
-	s := e.Op + " " + e.Object + ": "
-	switch { // what the number alone does not say
+	s := e.Op + " " + strings.ReplaceAll(e.Object, "\n", `\n`) + ": " // a path may have some
+	switch {                                                          // what the number alone does not say
 	case errors.Is(e.Kind, ErrNoNamespace):
 		return s + e.Kind.Error()
 	case errors.Is(e.Kind, ErrNotSupported), errors.Is(e.Kind, ErrOutOfSight):

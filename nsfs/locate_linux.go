@@ -3,7 +3,6 @@ package nsfs
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +50,7 @@ func (l TaskLocator) Open(p *Proc) (Task, error) {
 	if err != nil {
 		return Task{}, l.noProcess(p, err)
 	}
-	if l.Start == 0 && len(p.limits) == 0 {
+	if l.Start == 0 && p.hides == "" {
 		return t, nil
 	}
 	// The directory is the same process's for as long as it is open. With hidepid=
@@ -72,8 +71,8 @@ func (l TaskLocator) noProcess(p *Proc, err error) error {
 	switch {
 	case !errors.Is(err, ErrGone):
 		return err
-	case len(p.limits) > 0:
-		return fmt.Errorf("there is no process %d, or /proc hides it (%s): %w", l.PID, strings.Join(p.limits, ","), err)
+	case p.hides != "":
+		return fmt.Errorf("there is no process %d, or /proc hides it (%s): %w", l.PID, p.hides, err)
 	}
 	return fmt.Errorf("there is no process %d: %w", l.PID, err)
 }

@@ -4,6 +4,7 @@ package nsfs
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -199,7 +200,7 @@ func TestLocate(t *testing.T) {
 // TestLocateHidden: a process that is not shown may be there.
 func TestLocateHidden(t *testing.T) {
 	p := testProc(t)
-	limited := &Proc{fd: p.fd, limits: []string{"hidepid=invisible"}}
+	limited := &Proc{fd: p.fd, hides: "hidepid=invisible"}
 	_, err := TaskLocator{PID: 2147483647}.Open(limited)
 	if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "or /proc hides it (hidepid=invisible)") {
 		t.Errorf("%v", err)
@@ -236,5 +237,20 @@ func TestLocateZombie(t *testing.T) {
 	}
 	if err := open("net"); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "has ended: a zombie") {
 		t.Errorf("net: %v", err)
+	}
+}
+
+// TestOpenWithout: what is no namespace is not opened to find out, and its name does
+// not break a line.
+func TestOpenWithout(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a\nb")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, err = Open(path) // which the kernel would refuse with ENXIO
+	if !errors.Is(err, ErrNoNamespace) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("Open of a socket: %v, want ErrNoNamespace in one line", err)
 	}
 }

@@ -45,11 +45,28 @@ func adoptOrClose(fd int, object string) (*NS, error) {
 // To open the namespaces of tasks, see [Task.Open], which does not trust a pid
 // to stay the same task's.
 func Open(path string) (*NS, error) {
+	// Devices may do something when they are opened, and a fifo lets go whoever
+	// waits to write to it: nothing but a namespace is.
+	var fs unix.Statfs_t
+	if err := statfs(path, &fs); err != nil {
+		return nil, wrap("open", path, err, fileKind)
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return nil, &Error{Op: "open", Object: path, Kind: ErrNoNamespace, Errno: unix.ENOTTY}
+	}
 	fd, err := openPath(unix.AT_FDCWD, path)
 	if err != nil {
 		return nil, wrap("open", path, err, fileKind)
 	}
 	return adoptOrClose(fd, path)
+}
+
+func statfs(path string, fs *unix.Statfs_t) error {
+	for {
+		if err := unix.Statfs(path, fs); err != unix.EINTR {
+			return err
+		}
+	}
 }
 
 // openPath opens for reading, and never blocks on a fifo in a namespace's place.

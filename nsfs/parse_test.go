@@ -126,3 +126,22 @@ func TestTypes(t *testing.T) {
 		t.Error("network: no error")
 	}
 }
+
+func TestParseHidepid(t *testing.T) {
+	for _, tt := range []struct {
+		options, hidepid string
+		group            int
+	}{
+		{options: "rw"},
+		{options: "rw,subset=pid"},
+		{options: "rw,hidepid=off"},
+		{options: "rw,hidepid=invisible", hidepid: "hidepid=invisible"},
+		{options: "rw,gid=42,hidepid=2", hidepid: "hidepid=2", group: 42},
+		{options: "rw,hidepid=ptraceable,subset=pid", hidepid: "hidepid=ptraceable"},
+	} {
+		hidepid, group := parseHidepid([]byte("23 1 0:21 / /proc rw,relatime - proc proc " + tt.options))
+		if hidepid != tt.hidepid || group != tt.group {
+			t.Errorf("%s: %q, %d", tt.options, hidepid, group)
+		}
+	}
+}

@@ -17,8 +17,8 @@ import (
 // nothing. It has one owner, who closes it; it may be used by several goroutines
 // at once.
 type Proc struct {
-	fd     int
-	limits []string
+	fd    int
+	hides string
 }
 
 // Of include/linux/proc_ns.h.
@@ -31,6 +31,9 @@ func OpenProc() (*Proc, error) { return openProcAt("/proc") }
 
 func openProcAt(path string) (*Proc, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fmt.Errorf("there is no %s (mount a procfs there: mkdir %s && mount -t proc proc %s)", path, path, path)
+	}
 	if err != nil {
 		return nil, wrap("open", path, err, fileKind)
 	}
@@ -53,10 +56,13 @@ func (p *Proc) Close() error {
 // FD returns the descriptor of the procfs's root, which stays the Proc's own.
 func (p *Proc) FD() int { return p.fd }
 
-// Limits says what this mount of procfs keeps from its users (hidepid=, subset=),
-// one a line; nil if nothing. See proc(5). A caller with CAP_SYS_PTRACE, or in
-// the group of gid=, sees all in spite of hidepid.
-func (p *Proc) Limits() []string { return slices.Clone(p.limits) }
+// Hides returns the option by which this mount of procfs keeps processes from the
+// caller, such as hidepid=invisible, and nothing where it shows all of them. Shown are
+// then those that the caller may trace: CAP_SYS_PTRACE is no promise, as it does not
+// reach above its user namespace, nor what a security module shields. The group of
+// gid=, by default that of root, sees all, but with hidepid=ptraceable
+// (has_pid_permissions, fs/proc/base.c; proc(5)).
+func (p *Proc) Hides() string { return p.hides }
 
 func (p *Proc) verify(path string) error {
 	var fs unix.Statfs_t
@@ -99,7 +105,7 @@ func (p *Proc) verifySelf(path, number string) error {
 	if len(s.NSPID) != 1 || pid != os.Getpid() {
 		return foreign(path)
 	}
-	p.limits, err = self.mountLimits(p.fd)
+	p.hides, err = self.hides(p.fd)
 	return err
 }
 
@@ -107,34 +113,58 @@ func foreign(path string) error {
 	return fmt.Errorf("the procfs at %s belongs to another pid namespace (mount one's own over it: mount -t proc proc %s)", path, path)
 }
 
-// mountLimits reads the options of the mount that holds fd.
-func (t Task) mountLimits(fd int) ([]string, error) {
+// hides reads the options of the mount that holds fd, see [Proc.Hides].
+func (t Task) hides(fd int) (string, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
-		return nil, wrap("stat", "/proc", err, fileKind)
+		return "", wrap("stat", "/proc", err, fileKind)
 	}
 	if st.Mask&unix.STATX_MNT_ID == 0 {
-		return nil, nil // before Linux 5.8: nothing is known, and nothing is lost
+		return "", nil // before Linux 5.8: nothing is known
 	}
-	var limits []string
+	var hidepid string
+	var group int
 	err := t.mountLines(func(line []byte) bool {
 		id, _, ok := parseUint(line)
 		if !ok || id != st.Mnt_id {
 			return true
 		}
-		_, super, _ := bytes.Cut(line, []byte(" - "))
-		if i := bytes.LastIndexByte(super, ' '); i >= 0 {
-			super = super[i+1:]
-		}
-		for o := range bytes.SplitSeq(super, []byte(",")) {
-			if bytes.HasPrefix(o, []byte("hidepid=")) && string(o) != "hidepid=off" && string(o) != "hidepid=0" ||
-				bytes.HasPrefix(o, []byte("subset=")) {
-				limits = append(limits, string(o))
-			}
-		}
+		hidepid, group = parseHidepid(line)
 		return false
 	})
-	return limits, err
+	if err != nil || hidepid == "" {
+		return "", err
+	}
+	if hidepid == "hidepid=ptraceable" {
+		return hidepid, nil
+	}
+	// The number is of the initial user namespace (proc_show_options, fs/proc/root.c).
+	own, err := t.Ref(InUser)
+	if err == nil && own.Ino != InitUserIno {
+		return hidepid, nil
+	}
+	groups, err := unix.Getgroups()
+	if err != nil || unix.Getegid() == group || slices.Contains(groups, group) {
+		return "", err
+	}
+	return hidepid, nil
+}
+
+// parseHidepid finds the option in a line of mountinfo, and gid= with it.
+func parseHidepid(line []byte) (hidepid string, group int) {
+	_, super, _ := bytes.Cut(line, []byte(" - "))
+	if i := bytes.LastIndexByte(super, ' '); i >= 0 {
+		super = super[i+1:]
+	}
+	for o := range bytes.SplitSeq(super, []byte(",")) {
+		if gid, ok := bytes.CutPrefix(o, []byte("gid=")); ok {
+			group = firstInt(gid)
+		}
+		if bytes.HasPrefix(o, []byte("hidepid=")) && string(o) != "hidepid=off" && string(o) != "hidepid=0" {
+			hidepid = string(o)
+		}
+	}
+	return hidepid, group
 }
 
 // PIDs appends the pids of all processes that the procfs shows to buf, in
