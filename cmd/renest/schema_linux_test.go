@@ -17,6 +17,7 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/topology"
 )
 
 // validate holds what a command printed against the schema of an output.
@@ -30,6 +31,7 @@ func validate(t *testing.T, output, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closeObjects(schema)
 	c := jsonschema.NewCompiler()
 	if err := c.AddResource("renest.json", schema); err != nil {
 		t.Fatal(err)
@@ -44,6 +46,24 @@ func validate(t *testing.T, output, text string) {
 	}
 	if err := compiled.Validate(value); err != nil {
 		t.Errorf("%s: %v\n%.1000s", output, err, text)
+	}
+}
+
+// closeObjects has a schema refuse what it does not name, which it leaves open for
+// fields of later versions: those of this one are all named.
+func closeObjects(schema any) {
+	switch s := schema.(type) {
+	case []any:
+		for _, v := range s {
+			closeObjects(v)
+		}
+	case map[string]any:
+		for _, v := range s {
+			closeObjects(v)
+		}
+		if s["properties"] != nil && s["additionalProperties"] == nil {
+			s["additionalProperties"] = false
+		}
 	}
 }
 
@@ -152,6 +172,36 @@ func TestSchemaOfGoldens(t *testing.T) {
 			validate(t, output, text2)
 		}
 	}
+}
+
+// TestSchemaOfState: what namespaces of this host do not hold has a schema too.
+func TestSchemaOfState(t *testing.T) {
+	settings := topology.Sysctls{{Name: "a.b", Value: "1"}}
+	user := &topology.Namespace{Type: topology.User, Ino: 1, User: &topology.UserState{
+		UIDMap: []topology.Extent{{Count: 1}}, Setgroups: "deny", Sysctls: settings,
+	}}
+	mnt := &topology.Namespace{Type: topology.Mnt, Ino: 2, Owner: user}
+	g := &topology.Graph{
+		Header: topology.Header{Version: 1, Root: 1, Missing: []string{"x"}, Clocks: &topology.TimeState{}},
+		Namespaces: []*topology.Namespace{
+			user, mnt,
+			{Type: topology.UTS, Ino: 3, UTS: &topology.UTSState{}},
+			{Type: topology.IPC, Ino: 4, IPC: &topology.IPCState{Sysctls: settings}},
+			{Type: topology.PID, Ino: 5, PID: &topology.PIDState{}, State: topology.Unborn},
+			{Type: topology.Cgroup, Ino: 6, Cgroup: &topology.CgroupState{Root: "/x", V1: true}},
+			{Type: topology.Net, Ino: 7, Net: &topology.NetState{Loopback: true, Sysctls: settings}},
+			{Type: topology.Time, Ino: 8, Time: &topology.TimeState{}},
+		},
+		Tasks: []*topology.Task{{PID: 1, TID: 2}},
+	}
+	for k := topology.PinTask; k <= topology.PinInFlight; k++ {
+		user.Pins = append(user.Pins, topology.Pin{Kind: k, PID: 1, TID: 2, FD: 3, Path: "/x", Mnt: mnt, NS: mnt})
+	}
+	var b strings.Builder
+	if err := topology.WriteJSON(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	validate(t, "show", b.String())
 }
 
 // TestSchemaRefuses: a schema that takes anything proves nothing.
