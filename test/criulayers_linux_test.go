@@ -55,6 +55,9 @@ func (c *criuUser) testLayers(t *testing.T, spec level, depth, count int) {
 		}
 	}
 	end(t, top)
+	if out := renest(t, 0, "show", dir); !strings.Contains(out, "CRIU's images agree") {
+		t.Errorf("renest show says nothing of CRIU's images:\n%s", out)
+	}
 
 	name := uniqueName(strings.ReplaceAll(filepath.Base(t.Name()), "_", "-"))
 	r := c.restore(t, dir, name)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	dumpcriu "github.com/renest/renest/dump/criu"
 	criuimages "github.com/renest/renest/images/criu"
@@ -16,14 +17,14 @@ import (
 // readCRIU reads the images of CRIU in a directory, nil where there are none. A dump
 // in layers has a record that says where each is.
 func readCRIU(dir string) ([]criuimages.Part, error) {
-	if _, err := os.Stat(filepath.Join(dir, "pstree.img")); err != nil {
-		return nil, nil //nolint:nilerr // nothing of CRIU's, whatever it is
-	}
 	layers := []dumpcriu.LayerRecord{{Dir: "."}}
 	var apart []topology.Type
 	f, err := os.Open(filepath.Join(dir, dumpcriu.RecordName))
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		if _, err := os.Stat(filepath.Join(dir, "pstree.img")); err != nil {
+			return nil, nil //nolint:nilerr // nothing of CRIU's, whatever it is
+		}
 	case err != nil:
 		return nil, err
 	default:
