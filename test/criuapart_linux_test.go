@@ -131,25 +131,67 @@ func ofThreads(t *testing.T, pid int, typ string) (list []string) {
 	return list
 }
 
-// TestCRIUApartRefused has something in such an ipc namespace, which would be lost.
+// TestCRIUApartRefused has something in such an ipc namespace, which would be lost, and a
+// process of several threads in a time namespace, which they could not enter again.
 func TestCRIUApartRefused(t *testing.T) {
 	if testing.Short() {
 		return
 	}
 	require.Command(t, "nsenter", "nsenter")
 	c := newCRIU(t)
-	root := outermost(serving(c.rootfs(t), &level{New: []string{"ipc"}, Queue: true}))
-	top := startCounter(t, root)
-	before := counting(t, top)
-	waitFor(t, "there is a queue", func() bool {
-		b, err := exec.Command("nsenter", "-t", strconv.Itoa(first(t, top)), "-i", "cat", "/proc/sysvipc/msg").Output()
-		return err == nil && strings.Count(string(b), "\n") > 1
+	for name, test := range map[string]struct {
+		child level
+		there func(pid int) bool
+		want  string
+	}{
+		"queue": {level{New: []string{"ipc"}, Queue: true}, func(pid int) bool {
+			b, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-i", "cat", "/proc/sysvipc/msg").Output()
+			return err == nil && strings.Count(string(b), "\n") > 1
+		}, "where there are message queues"},
+		"threads": {level{New: []string{"time"}}, func(pid int) bool {
+			threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
+			clocks := ofThreads(t, pid, "time")
+			return len(threads) > 1 && len(clocks) == 1 && clocks[0] != ofThreads(t, os.Getpid(), "time")[0]
+		}, "only a process of one thread can be led into it again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			top := startCounter(t, outermost(serving(c.rootfs(t), &test.child)))
+			before := counting(t, top)
+			waitFor(t, "it is as it was to be", func() bool { return test.there(first(t, top)) })
+			out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", t.TempDir())
+			if !strings.Contains(out, test.want) {
+				t.Errorf("renest says %q", out)
+			}
+			if after := counting(t, top); after.Count <= before.Count {
+				t.Errorf("%+v before, %+v after", before, after)
+			}
+		})
+	}
+}
+
+// TestCRIUApartTime has a process of one thread in a time namespace of its own.
+func TestCRIUApartTime(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	c := newCRIU(t)
+	dir := shapeRoot(t)
+	s := startShape(t, "mnt pid net uts ipc ( name=root pivot="+dir+" sid reap ( time ( ) leave ) ) leave")
+	child := first(t, s.root)
+	var before string
+	waitFor(t, "the child is alone", func() bool {
+		before = ofThreads(t, child, "time")[0]
+		return len(family(s.root)) == 2 && before != ofThreads(t, s.root, "time")[0]
 	})
-	out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", t.TempDir())
-	if !strings.Contains(out, "where there are message queues") {
-		t.Errorf("renest says %q", out)
+	shape := taskShape(t, family(s.root))
+	wantTaken(t, s.root, 1)
+	images := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(s.root), "-D", images)
+	renest(t, 0, "show", images)
+	r := c.restore(t, images, uniqueName("time"))
+	now := first(t, r.pids[0])
+	if ofThreads(t, now, "time")[0] == ofThreads(t, r.pids[0], "time")[0] {
+		t.Error("it is where its parent is")
 	}
-	if after := counting(t, top); after.Count <= before.Count {
-		t.Errorf("%+v before, %+v after", before, after)
-	}
+	compareShapes(t, shape, r.restored)
 }

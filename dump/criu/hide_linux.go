@@ -96,7 +96,7 @@ func cover(p *agent.Program, pid, other int) {
 	p.Call("mount over "+dir, unix.SYS_MOUNT, agent.String("renest"), agent.String(dir), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
 	for l := nsfs.InUser; l <= nsfs.TimeForChildren; l++ {
 		to := fmt.Sprintf("../task/%d/ns/%s", pid, l)
-		if slices.ContainsFunc(ApartTypes[:], func(t topology.Type) bool { return nsfs.Link(topology.LinkOf(t)) == l }) {
+		if slices.Contains(ApartTypes[:], topology.Link(l).Type()) {
 			to = fmt.Sprintf("../../%d/ns/%s", other, l)
 		}
 		p.Call("link "+dir, unix.SYS_SYMLINKAT, agent.String(to), agent.Int(unix.AT_FDCWD), agent.String(filepath.Join(dir, l.String())))

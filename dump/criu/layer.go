@@ -23,15 +23,15 @@ type Layer struct {
 	// Outside are net namespaces of tasks that Root's user namespace does not own.
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
-	// Apart are the processes in namespaces of [ApartTypes] other than Root's, an ipc
-	// namespace with nothing in it. CRIU refuses them:
+	// Apart are the processes in namespaces of [ApartTypes] other than Root's: of ipc ones
+	// with nothing in them, of time ones those with one thread. CRIU refuses them:
 	// it is shown them in those of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
 }
 
 // ApartTypes are the types of namespaces that a restored task can be led into again by
 // setns(2), and that hold nothing of the task's for CRIU to save.
-var ApartTypes = [...]topology.Type{topology.UTS, topology.IPC, topology.Cgroup}
+var ApartTypes = [...]topology.Type{topology.UTS, topology.IPC, topology.Cgroup, topology.Time}
 
 // User is the user namespace of the layer's tasks.
 func (l *Layer) User() *topology.Namespace { return l.Root.Namespaces[topology.InUser] }

@@ -191,8 +191,7 @@ func TestSplitRefuses(t *testing.T) {
 		build func(n *nest)
 		want  string
 	}{
-		"no root":     {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
-		"nested time": {func(n *nest) { n.container(22, 20, topology.Time) }, "Can't dump nested time namespace for 22"},
+		"no root": {func(n *nest) { n.g.Header.Root = 99 }, "has no task 99"},
 		"nested uts of the host": {func(n *nest) {
 			n.task(22, 20).Namespaces[topology.InUTS] = n.add(topology.UTS, n.host[topology.User])
 		}, "Can't dump nested uts namespace for 22"},

@@ -81,6 +81,8 @@ type restorer struct {
 	notes []string
 	// found says which live namespace each of the image is, once all are there.
 	found map[*topology.Namespace]*topology.Namespace
+	// clocks are the live time namespaces that CRIU has made for the host's.
+	clocks map[*topology.Namespace]bool
 }
 
 func open(o Options) (*restorer, error) {

@@ -3,7 +3,6 @@ package criu
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/renest/renest/dump"
 	"github.com/renest/renest/topology"
@@ -18,14 +17,14 @@ func (r *restorer) verify(ctx context.Context) error {
 	}
 	image := part(r.o.Graph, nil)
 	_, err = topology.Isomorphic(image, part(live, r.crewPIDs()), topology.CompareOptions{
-		IgnoreTime:    !ownTime(image),
+		IgnoreTime:    !r.ownTime(),
 		IgnoreOffsets: true, // CRIU and restore move them, for clocks to go on
 		IgnoreSysctls: true,
 	})
 	if err != nil {
 		return fmt.Errorf("what was made is not what the image has: %w", err)
 	}
-	r.found = map[*topology.Namespace]*topology.Namespace{}
+	r.found, r.clocks = map[*topology.Namespace]*topology.Namespace{}, map[*topology.Namespace]bool{}
 	for _, l := range r.done {
 		if err := r.match(l, live); err != nil {
 			return fmt.Errorf("what was made is not what the image has: %w", err)
@@ -84,7 +83,10 @@ func (r *restorer) pair(t *topology.Task, was, is *topology.Namespace) error {
 	case is == nil:
 		return fmt.Errorf("task %d (%s) was in %s, and is in none that can be seen", t.PID, t.Comm, was.Name())
 	case was.External && was.Type == topology.Time: // CRIU makes one at every restore
+		r.clocks[is] = true
 		return nil
+	case r.clocks[is]: // the first task of each layer was asked first
+		return fmt.Errorf("task %d (%s) was in %s, and has the host's clocks", t.PID, t.Comm, was.Name())
 	case was.External != is.External:
 		return fmt.Errorf("task %d (%s) was in %s, and is in %s: one of them is the host's", t.PID, t.Comm, was.Name(), is.Name())
 	}
@@ -100,10 +102,11 @@ func (r *restorer) pair(t *topology.Task, was, is *topology.Namespace) error {
 	return nil
 }
 
-// ownTime reports whether the image has a time namespace of its own. Where it has
-// none, CRIU makes one all the same.
-func ownTime(g *topology.Graph) bool {
-	return slices.ContainsFunc(g.Namespaces, func(n *topology.Namespace) bool { return n.Type == topology.Time && !n.External })
+// ownTime reports whether the outermost tasks were in a time namespace of their own. Where
+// not, CRIU makes one all the same, and match compares the others.
+func (r *restorer) ownTime() bool {
+	n := r.layers[0].in(topology.Time)
+	return n != nil && !n.External
 }
 
 // part returns the graph of the namespaces that tasks are in, apart from some tasks,
