@@ -4,7 +4,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/cheggaaa/pb/v3"
 	"github.com/urfave/cli/v2"
 )
 
@@ -17,30 +17,29 @@ func progress(c *cli.Context) (show func(done, total int), wipe func()) {
 		return nil, func() {}
 	}
 	start := time.Now()
-	var bar *progressbar.ProgressBar
+	var bar *pb.ProgressBar
 	show = func(done, total int) {
 		if bar == nil && time.Since(start) < patience {
 			return
 		}
 		if bar == nil {
-			bar = progressbar.NewOptions(total+1, // the last is to look at what was made
-				progressbar.OptionSetWriter(c.App.ErrWriter),
-				progressbar.OptionSetDescription("restoring"),
-				progressbar.OptionThrottle(50*time.Millisecond),
-				progressbar.OptionUseANSICodes(true),
-				progressbar.OptionSetElapsedTime(true),
-				progressbar.OptionSetWidth(40),
-			)
+			bar = pb.ProgressBarTemplate(`{{string . "doing"}} {{bar . }} {{percent . }} {{etime . }}`).
+				New(total+1). // the last is to look at what was made
+				SetWriter(c.App.ErrWriter).
+				SetRefreshRate(50*time.Millisecond).
+				SetMaxWidth(72).
+				Set("doing", "restoring").
+				Set(pb.CleanOnFinish, true).
+				Start()
 		}
 		if done == total {
-			bar.Describe("verifying")
+			bar.Set("doing", "verifying")
 		}
-		// A terminal that takes no bar is no reason to stop.
-		_ = bar.Set(done)
+		bar.SetCurrent(int64(done))
 	}
 	return show, func() {
 		if bar != nil {
-			_ = bar.Clear()
+			bar.Finish()
 		}
 	}
 }
