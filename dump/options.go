@@ -43,7 +43,8 @@ type Options struct {
 	Source Source
 
 	// NoState leaves out what namespaces hold (maps, names, offsets): the graph
-	// alone, without an agent.
+	// alone. An agent it takes only for what cannot be told from outside, such as
+	// whether a pid namespace without an init had one.
 	NoState bool
 
 	// NoSysctls leaves out what takes the most time of that: the settings of

@@ -83,9 +83,15 @@ func TestUnborn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := tree(t, os.Getpid()).Index().Lookup(topology.PID, ref.Ino)
-	if n == nil || n.State != topology.Unborn || !slices.Equal(pins(n), []topology.PinKind{topology.PinFD}) {
-		t.Errorf("held by the descriptor: %+v", n)
+	for _, o := range []Options{{}, {NoState: true}} {
+		g, err := Tree(t.Context(), os.Getpid(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := g.Index().Lookup(topology.PID, ref.Ino)
+		if n == nil || n.State != topology.Unborn || !slices.Equal(pins(n), []topology.PinKind{topology.PinFD}) {
+			t.Errorf("%+v: held by the descriptor: %+v", o, n)
+		}
 	}
 }
 

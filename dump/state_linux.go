@@ -14,7 +14,7 @@ import (
 func (d *dumper) readState() error {
 	d.setStates()
 	if d.opts.NoState {
-		return nil
+		return d.readInside(&asked{idle: d.idle()})
 	}
 	// Of what the agents are asked only the holes depend on it.
 	a, busy := d.asked(), 0
@@ -74,13 +74,7 @@ func (a *asked) empty() bool {
 
 // asked finds out what is to be read, once /proc has shown what it does.
 func (d *dumper) asked() *asked {
-	a := &asked{}
-	parents := map[*node]bool{} // of pid namespaces, which takes an init
-	for _, n := range d.nodes {
-		if n.ref.Type == nsfs.PID && n.parent != nil {
-			parents[n.parent] = true
-		}
-	}
+	a := &asked{idle: d.idle()}
 	for _, n := range d.nodes {
 		switch {
 		case n.external:
@@ -90,14 +84,29 @@ func (d *dumper) asked() *asked {
 			a.visits = append(a.visits, d.timeVisit(n))
 		case n.ref.Type == nsfs.Cgroup:
 			a.visits = append(a.visits, d.cgroupVisit(n))
-		case n.ref.Type == nsfs.PID && n.noInit && !n.unborn && !parents[n]:
-			a.idle = append(a.idle, n)
 		}
 		if !n.external && !d.opts.NoSysctls {
 			a.settings(d, n)
 		}
 	}
 	return a
+}
+
+// idle are the pid namespaces without an init of which it is not known whether they
+// had one. A parent of others had: it takes an init to make them.
+func (d *dumper) idle() (list []*node) {
+	parents := map[*node]bool{}
+	for _, n := range d.nodes {
+		if n.ref.Type == nsfs.PID && n.parent != nil {
+			parents[n.parent] = true
+		}
+	}
+	for _, n := range d.nodes {
+		if n.ref.Type == nsfs.PID && !n.external && n.noInit && !n.unborn && !parents[n] {
+			list = append(list, n)
+		}
+	}
+	return list
 }
 
 // settings adds the settings of n.
