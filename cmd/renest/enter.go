@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,6 +61,9 @@ func entrance(c *cli.Context, arg string) ([]dump.Reference, error) {
 		return []dump.Reference{r}, err
 	}
 	tree, err := restore.Find(name)
+	if one && errors.Is(err, restore.ErrNotFound) {
+		return nil, fmt.Errorf("enter: %w; a path begins with / or ./", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("enter: %w", err)
 	}

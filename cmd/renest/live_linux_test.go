@@ -112,6 +112,7 @@ func TestLiveRefused(t *testing.T) {
 		{"list --owner :18446744073709551615", 1, "there "}, // is none with it, or before Linux 6.18 none at all
 		{"list --owner user:[1]", 1, "there is no user:[1] in sight"},
 		{"list --owner /etc/nosuchfile", 1, "no such file"},
+		{"enter no/such -- true", 1, "a path begins with / or ./"},
 	}
 	for _, tt := range tests {
 		got := renest(t, nil, strings.Fields(tt.args)...)
