@@ -13,9 +13,11 @@ import (
 // have one. An agent asks for a child with the number 2: where there was no init
 // yet the kernel says EINVAL, where the init has died ENOMEM (alloc_pid,
 // kernel/pid.c). Neither makes a process, or changes anything.
-func (v *inside) bornOrNot(nodes []*node) error {
+func (v *inside) bornOrNot(nodes []*node) (err error) {
+	var m midwife
+	defer func() { err = errors.Join(err, v.dismiss(&m)) }()
 	for _, n := range nodes {
-		err := v.born(n)
+		err := v.born(&m, n)
 		switch {
 		case err != nil && lost(err):
 			return err
@@ -30,21 +32,45 @@ func (v *inside) bornOrNot(nodes []*node) error {
 	return nil
 }
 
-func (v *inside) born(n *node) error {
-	a, err := v.enter(n.owner, false)
-	if err != nil {
-		return err
+// midwife is an agent that goes from one pid namespace to the next: its own, from
+// which it may, stays what it was, and only that of its children changes.
+type midwife struct {
+	*agent.Agent
+	owner *node // of the pid namespaces that it may enter; as root any
+}
+
+// dismiss ends a midwife, if there is one.
+func (v *inside) dismiss(m *midwife) error {
+	if m.Agent == nil {
+		return nil
 	}
-	err = v.join(a, n)
-	if err == nil {
-		var child *agent.Agent
-		child, err = a.Fork(v.d.ctx, "fork into "+n.ref.String(), agent.ForkOptions{SetTID: []int{2}})
-		if err == nil {
-			err = child.Exit(v.d.ctx)
+	a := m.Agent
+	m.Agent = nil
+	if err := a.Exit(v.d.ctx); err != nil {
+		return &lostError{err}
+	}
+	return nil
+}
+
+func (v *inside) born(m *midwife, n *node) error {
+	if m.owner != n.owner && !v.admin {
+		if err := v.dismiss(m); err != nil {
+			return err
 		}
 	}
-	if e := a.Exit(v.d.ctx); e != nil {
-		return &lostError{e}
+	if m.Agent == nil {
+		a, err := v.enter(n.owner, false)
+		if err != nil {
+			return err
+		}
+		*m = midwife{a, n.owner}
+	}
+	if err := v.join(m.Agent, n); err != nil {
+		return err
+	}
+	child, err := m.Fork(v.d.ctx, "fork into "+n.ref.String(), agent.ForkOptions{SetTID: []int{2}})
+	if err == nil {
+		err = child.Exit(v.d.ctx)
 	}
 	return err
 }
