@@ -101,7 +101,7 @@ func newPodman(t *testing.T, runtime, busybox string) *podman {
 		if said, err := p.try("rm", "--force", "--time", "0", p.name); err != nil {
 			t.Errorf("podman rm: %v: %s", err, said)
 		}
-		waitFor(t, "podman's cgroups are gone", p.removeCgroups)
+		waitFor(t, "podman's cgroups are gone", func() bool { return removeCgroups(p.name) })
 	})
 	p.run(t, "run", "--detach", "--name", p.name, "--annotation", "org.criu.config="+criuConf,
 		// Limits that whoever runs this may set, and that take no controller.
@@ -110,11 +110,11 @@ func newPodman(t *testing.T, runtime, busybox string) *podman {
 	return p
 }
 
-// removeCgroups removes the cgroups that podman leaves, where nobody is in them any
-// more, and reports whether all are gone.
-func (p *podman) removeCgroups() bool {
+// removeCgroups removes the cgroups that podman or containerd leaves, where nobody is in
+// them any more, and reports whether all are gone.
+func removeCgroups(name string) bool {
 	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-		dirs, _ := filepath.Glob(pattern + p.name)
+		dirs, _ := filepath.Glob(pattern + name)
 		for _, dir := range dirs {
 			_ = os.Remove(filepath.Join(dir, "conmon"))
 			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
