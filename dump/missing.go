@@ -2,21 +2,18 @@ package dump
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 )
 
 // missing gathers what could not be seen. A host that hides ten thousand tasks
-// from an ordinary user gets a few lines, not ten thousand.
+// from an ordinary user gets a few lines, not ten thousand: the same ones each time,
+// whoever of those who look comes across them first.
 type missing struct {
 	mu   sync.Mutex
-	what map[string]*hidden
-}
-
-type hidden struct {
-	objects []string
-	count   int
+	what map[string]map[string]bool // the objects, by what is missing of them
 }
 
 // missingMax is how many objects are named for one reason.
@@ -28,20 +25,12 @@ func (m *missing) add(object, what string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.what == nil {
-		m.what = map[string]*hidden{}
+		m.what = map[string]map[string]bool{}
 	}
-	h := m.what[what]
-	if h == nil {
-		h = &hidden{}
-		m.what[what] = h
+	if m.what[what] == nil {
+		m.what[what] = map[string]bool{}
 	}
-	if slices.Contains(h.objects, object) {
-		return
-	}
-	h.count++
-	if len(h.objects) < missingMax {
-		h.objects = append(h.objects, object)
-	}
+	m.what[what][object] = true
 }
 
 // lines returns one line for each object that is named, and one for the rest.
@@ -49,11 +38,12 @@ func (m *missing) lines() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var lines []string
-	for what, h := range m.what {
-		for _, o := range h.objects {
+	for what, set := range m.what {
+		objects := slices.Sorted(maps.Keys(set))
+		for _, o := range objects[:min(len(objects), missingMax)] {
 			lines = append(lines, o+": "+what)
 		}
-		if more := h.count - len(h.objects); more > 0 {
+		if more := len(objects) - missingMax; more > 0 {
 			lines = append(lines, fmt.Sprintf("… and %d more: %s", more, what))
 		}
 	}

@@ -10,8 +10,9 @@ import (
 func TestMissing(t *testing.T) {
 	var m missing
 	for i := range 20 {
-		m.add(fmt.Sprintf("pid %02d", i), "links: permission denied")
+		m.add(fmt.Sprintf("pid %02d", 19-i), "links: permission denied")
 		m.add("pid 03", "links: permission denied")
+		m.add("pid 18", "links: permission denied")
 	}
 	m.add("net:[1]", "owner: outside")
 	m.add("net:[1]", "bind mount /a\nb cannot be opened")
