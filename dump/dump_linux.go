@@ -119,12 +119,20 @@ func (d *dumper) scan(scan func(*dumper) error) error {
 		d.readLife,
 		d.readState,
 	} {
-		if err := d.ctx.Err(); err != nil {
-			return fmt.Errorf("dump: %w", context.Cause(d.ctx))
+		if err := d.ended(); err != nil {
+			return err
 		}
 		if err := step(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ended says why the dump was told to end before it was done, if it was.
+func (d *dumper) ended() error {
+	if err := context.Cause(d.ctx); err != nil {
+		return fmt.Errorf("dump: %w", err)
 	}
 	return nil
 }

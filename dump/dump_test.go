@@ -3,6 +3,7 @@
 package dump
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -205,6 +206,22 @@ func TestNoSuchRoot(t *testing.T) {
 	_, err := Tree(t.Context(), 1<<22+1, Options{})
 	if !errors.Is(err, unix.ESRCH) || !strings.Contains(err.Error(), "pid 4194305: no such process") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestCanceled: a dump that was told to end says why, whatever it was at.
+func TestCanceled(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("enough")
+	cancel(cause)
+	_, all := All(ctx, Options{})
+	d := &dumper{ctx: ctx}
+	_, reading := d.parallel(1, func(*reader, int) {})
+	looking := d.lookUntilStable(func(*dumper) error { return nil })
+	for what, err := range map[string]error{"all": all, "reading": reading, "looking": looking} {
+		if !errors.Is(err, cause) {
+			t.Errorf("%s: %v, want %v", what, err, cause)
+		}
 	}
 }
 

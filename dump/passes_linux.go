@@ -1,7 +1,6 @@
 package dump
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -33,8 +32,8 @@ func (d *dumper) lookUntilStable(scan func(*dumper) error) error {
 	start := time.Now()
 	var until time.Time
 	for d.look = 1; d.look <= looksMax && (d.look <= 2 || time.Now().Before(until)); d.look++ {
-		if err := d.ctx.Err(); err != nil {
-			return fmt.Errorf("dump: %w", err)
+		if err := d.ended(); err != nil {
+			return err
 		}
 		for _, step := range []func() error{func() error { return d.lookAtTasks(scan) }, d.scanMounts, d.scanListed} {
 			if err := step(); err != nil {

@@ -143,7 +143,7 @@ func (d *dumper) parallelOn(cores, n int, do func(r *reader, i int)) ([]*reader,
 		})
 	}
 	wg.Wait()
-	return readers, d.ctx.Err()
+	return readers, d.ended()
 }
 
 // pid reads a process, its threads, its descriptors, and the mounts of its mount
