@@ -148,11 +148,12 @@ func TestCRIUApartRefused(t *testing.T) {
 			b, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-i", "cat", "/proc/sysvipc/msg").Output()
 			return err == nil && strings.Count(string(b), "\n") > 1
 		}, "where there are message queues"},
-		"threads": {level{New: []string{"time"}}, func(pid int) bool {
-			threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
-			clocks := ofThreads(t, pid, "time")
-			return len(threads) > 1 && len(clocks) == 1 && clocks[0] != ofThreads(t, os.Getpid(), "time")[0]
-		}, "only a process of one thread can be led into it again"},
+		"threads and clocks": {level{New: []string{"time"}}, func(pid int) bool {
+			return threadsIn(t, pid, "time")
+		}, "only a process of one thread can enter it again"},
+		"threads and users": {level{New: []string{"user"}, Count: 3000}, func(pid int) bool {
+			return threadsIn(t, pid, "user")
+		}, "only a process of one thread can enter it again"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			top := startCounter(t, outermost(serving(c.rootfs(t), &test.child)))
@@ -169,29 +170,62 @@ func TestCRIUApartRefused(t *testing.T) {
 	}
 }
 
-// TestCRIUApartTime has a process of one thread in a time namespace of its own.
-func TestCRIUApartTime(t *testing.T) {
+// threadsIn reports whether a process has several threads in a namespace that is not its
+// parent's.
+func threadsIn(t *testing.T, pid int, typ string) bool {
+	t.Helper()
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
+	in := ofThreads(t, pid, typ)
+	return len(threads) > 1 && len(in) == 1 && in[0] != ofThreads(t, parentOf(t, pid), typ)[0]
+}
+
+// TestCRIUApartAlone has processes of one thread in namespaces that nobody with several
+// can enter: in time namespaces, and in user namespaces, with others that those own.
+func TestCRIUApartAlone(t *testing.T) {
 	if testing.Short() {
 		return
 	}
 	c := newCRIU(t)
-	dir := shapeRoot(t)
-	s := startShape(t, "mnt pid net uts ipc ( name=root pivot="+dir+" sid reap ( time ( ) leave ) ) leave")
-	child := first(t, s.root)
-	var before string
-	waitFor(t, "the child is alone", func() bool {
-		before = ofThreads(t, child, "time")[0]
-		return len(family(s.root)) == 2 && before != ofThreads(t, s.root, "time")[0]
-	})
-	shape := taskShape(t, family(s.root))
-	wantTaken(t, s.root, 1)
-	images := t.TempDir()
-	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(s.root), "-D", images)
-	renest(t, 0, "show", images)
-	r := c.restore(t, images, uniqueName("time"))
-	now := first(t, r.pids[0])
-	if ofThreads(t, now, "time")[0] == ofThreads(t, r.pids[0], "time")[0] {
-		t.Error("it is where its parent is")
+	const container = "user=0:100000:65536 "
+	for name, test := range map[string]struct {
+		above, tokens string
+		layers, tasks int
+	}{
+		"time":                {"", "reap ( time ( ) leave )", 1, 2},
+		"user":                {"", "( user=0:100000:65536 euid=1000 sid ( ) )", 1, 3},
+		"user in user":        {container, "( user=0:1000:1000 user=0:10:100 sid ) ( user=0:2000:10 )", 1, 3},
+		"what it owns":        {container + "net ", "( user=0:1000:1000 uts ipc cgroup net sid ( ) )", 1, 3},
+		"setgroups denied":    {container, "( deny=0:1000:1000 sid )", 1, 2},
+		"root is not mapped":  {container, "( user=5:1005:1000 euid=7 )", 1, 2},
+		"a container's child": {container, "( user=0:1000:1000 sid pid ( mnt pivot=/inner sid ) )", 2, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := shapeRoot(t)
+			if out, err := exec.Command("sh", "-c", "cd "+dir+" && mkdir inner inner/proc inner/tmp && cp -p shape null inner && chmod 777 inner").CombinedOutput(); err != nil {
+				t.Fatalf("make a root directory: %v\n%s", err, out)
+			}
+			s := startShape(t, test.above+"mnt pid uts ipc ( name=root pivot="+dir+" sid "+test.tokens+" ) leave")
+			waitFor(t, "nobody is to end", func() bool { return len(family(s.root)) == test.tasks })
+			shape, rights := taskShape(t, family(s.root)), rightsOfAll(t, s.root)
+			wantTaken(t, s.root, test.layers)
+			images := t.TempDir()
+			renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(s.root), "-D", images)
+			renest(t, 0, "show", images)
+			r := c.restore(t, images, uniqueName("alone"))
+			if diff := cmp.Diff(rights, rightsOfAll(t, r.pids[0])); diff != "" {
+				t.Errorf("the tasks' rights (-before +after):\n%s", diff)
+			}
+			compareShapes(t, shape, r.restored)
+		})
 	}
-	compareShapes(t, shape, r.restored)
+}
+
+// rightsOfAll returns what the tasks of a tree may do.
+func rightsOfAll(t *testing.T, root int) (list []string) {
+	t.Helper()
+	for _, pid := range family(root) {
+		list = append(list, rightsOf(t, pid))
+	}
+	slices.Sort(list) // CRIU keeps no order of children
+	return list
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func startShape(t *testing.T, tokens string) shapeTree {
 	require.Root(t)
 	requireNetfilter(t)
 	cmd := exec.Command(shapeProgram(t), strings.Fields(tokens)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: new(syscall.Credential)} // no supplementary groups
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

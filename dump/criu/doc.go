@@ -7,7 +7,7 @@
 // before anything is frozen. [Dump] has CRIU dump each layer into a folder, all of
 // them frozen at once, and writes what joins them: the topology, and a [Record]. What
 // CRIU would refuse of a layer, and a restore can see to by itself, it is not shown: the
-// layers below, and UTS, cgroup, time and empty ipc namespaces of single tasks.
+// layers below, and namespaces of single tasks ([ApartTypes]).
 //
 // CRIU itself is the unmodified program, of 4.2 or later. It speaks the protocol of
 // its RPC service ([Service]) with the types of go-criu; go-criu's own client cannot

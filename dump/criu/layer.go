@@ -24,14 +24,15 @@ type Layer struct {
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
 	// Apart are the processes in namespaces of [ApartTypes] other than Root's: of ipc ones
-	// with nothing in them, of time ones those with one thread. CRIU refuses them:
+	// with nothing in them, of user and time ones those with one thread. CRIU refuses them:
 	// it is shown them in those of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
 }
 
 // ApartTypes are the types of namespaces that a restored task can be led into again by
-// setns(2), and that hold nothing of the task's for CRIU to save.
-var ApartTypes = [...]topology.Type{topology.UTS, topology.IPC, topology.Cgroup, topology.Time}
+// setns(2), and that hold nothing of the task's for CRIU to save. User namespaces are the
+// last: who is in one has no power over what those above own.
+var ApartTypes = [...]topology.Type{topology.UTS, topology.IPC, topology.Cgroup, topology.Time, topology.User}
 
 // User is the user namespace of the layer's tasks.
 func (l *Layer) User() *topology.Namespace { return l.Root.Namespaces[topology.InUser] }

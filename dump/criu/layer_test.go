@@ -144,7 +144,7 @@ func TestSplitParent(t *testing.T) {
 func TestSplitApart(t *testing.T) {
 	n := newNest()
 	n.standard()
-	apart := n.container(22, 20, topology.UTS, topology.IPC, topology.Cgroup)
+	apart := n.container(22, 20, topology.UTS, topology.IPC, topology.Cgroup, topology.User)
 	thread := n.task(23, 22)
 	thread.PID = 22
 	layers, err := Split(n.g, n.parents)
@@ -195,7 +195,9 @@ func TestSplitRefuses(t *testing.T) {
 		"nested uts of the host": {func(n *nest) {
 			n.task(22, 20).Namespaces[topology.InUTS] = n.add(topology.UTS, n.host[topology.User])
 		}, "Can't dump nested uts namespace for 22"},
-		"nested user":         {func(n *nest) { n.container(22, 20, topology.User) }, "Can't dump nested user namespace for 22"},
+		"nested user of the host": {func(n *nest) {
+			n.task(22, 20).Namespaces[topology.InUser] = n.add(topology.User, n.host[topology.User])
+		}, "Can't dump nested user namespace for 22"},
 		"thread elsewhere":    {func(n *nest) { n.container(22, 20, topology.UTS).PID = 21 }, "restores all threads where the first one is"},
 		"parent is far above": {func(n *nest) { n.container(32, 31, all()...); n.parents[32] = 21 }, "its parent, pid 21 (x), is not in the pid namespace above"},
 		"parent is shut out": {func(n *nest) {

@@ -15,8 +15,8 @@
 //
 // Restored tasks that wait for that do what only they can (package tracee): beget the
 // CRIU of the next layer, where one of them was the parent of its first task; have
-// their children in another pid namespace; enter UTS, ipc, cgroup and time namespaces of
-// their own.
+// their children in another pid namespace; enter namespaces of their own of the other types
+// but for mount and net ([dumpcriu.ApartTypes]).
 //
 // # What is not restored
 //

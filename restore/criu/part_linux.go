@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -17,14 +18,13 @@ import (
 )
 
 // apart are the namespaces of processes of the layer that CRIU was shown in those of the
-// first one, and the processes by them.
-func (l *layerRun) apart() map[*topology.Namespace][]*topology.Task {
-	list := map[*topology.Namespace][]*topology.Task{}
-	for _, t := range l.layer.tasks {
-		for _, typ := range dumpcriu.ApartTypes {
+// first one, in the order in which they are to be entered.
+func (l *layerRun) apart() (list []*topology.Namespace) {
+	for _, typ := range dumpcriu.ApartTypes {
+		for _, t := range l.layer.tasks {
 			n := t.Namespaces[topology.LinkOf(typ)]
-			if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(typ) {
-				list[n] = append(list[n], t)
+			if t.TID == t.PID && n != nil && !n.External && n != l.layer.in(typ) && !slices.Contains(list, n) {
+				list = append(list, n)
 			}
 		}
 	}
@@ -42,8 +42,8 @@ func (l *layerRun) part() error {
 	if err != nil {
 		return err
 	}
-	for n, tasks := range apart {
-		if err := l.partInto(guide, n, tasks); err != nil {
+	for _, n := range apart {
+		if err := l.partInto(guide, n); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (l *layerRun) guideBeside() (*agent.Agent, error) {
 
 // partInto has processes enter a namespace of an agent, who is where they can see
 // it and have power over it.
-func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*topology.Task) (err error) {
+func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace) (err error) {
 	a, err := guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
 	if err != nil {
 		return err
@@ -77,7 +77,9 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*
 	}()
 	var p agent.Program
 	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
-	if user := l.layer.in(topology.User); !user.External {
+	if user := l.layer.in(topology.User); n.Type == topology.User {
+		p.Expose()
+	} else if !user.External {
 		becomeRootOf(&p, user, l.fds[user])
 	}
 	if err := a.Run(l.ctx, &p); err != nil {
@@ -88,7 +90,10 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace, tasks []*
 		return err
 	}
 	number := s.NSPID[len(s.NSPID)-1]
-	for _, t := range tasks {
+	for _, t := range l.layer.tasks {
+		if t.TID != t.PID || t.Namespaces[topology.LinkOf(n.Type)] != n {
+			continue
+		}
 		pid, err := l.r.find(t)
 		if err != nil {
 			return err

@@ -198,9 +198,7 @@ func (l *layerRun) wanted() []*topology.Namespace {
 	if l.layer.mounts != nil {
 		list = append(list, l.layer.mounts)
 	}
-	for n := range l.apart() {
-		list = append(list, n)
-	}
+	list = append(list, l.apart()...)
 	return append(list, l.external()...)
 }
 
