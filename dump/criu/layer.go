@@ -180,8 +180,11 @@ func (s *splitter) judgeRoot(l *Layer, t topology.Type) {
 		return
 	}
 	if t == topology.PID {
-		if !l.Init() && l.Above != nil {
+		switch {
+		case !l.Init() && l.Above != nil:
 			s.refuse("%s: its pid namespace has another init", who(l.Root))
+		case l.Init() && n.Owner != l.User():
+			s.refuse("%s is the init of %s, which belongs to another user namespace than it is in: CRIU would give it to that one", who(l.Root), n.Name())
 		}
 		return
 	}

@@ -198,6 +198,9 @@ func TestSplitRefuses(t *testing.T) {
 		"nested user of the host": {func(n *nest) {
 			n.task(22, 20).Namespaces[topology.InUser] = n.add(topology.User, n.host[topology.User])
 		}, "Can't dump nested user namespace for 22"},
+		"init of another's": {func(n *nest) {
+			n.container(40, 20, topology.PID, topology.User, topology.Mnt, topology.UTS, topology.IPC, topology.Net)
+		}, "which belongs to another user namespace than it is in"},
 		"thread elsewhere":    {func(n *nest) { n.container(22, 20, topology.UTS).PID = 21 }, "restores all threads where the first one is"},
 		"parent is far above": {func(n *nest) { n.container(32, 31, all()...); n.parents[32] = 21 }, "its parent, pid 21 (x), is not in the pid namespace above"},
 		"parent is shut out": {func(n *nest) {
