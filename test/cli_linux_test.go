@@ -8,9 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // renest runs renest as its user would and returns what it printed. It fails the
@@ -81,3 +85,30 @@ func standing(t *testing.T, name string) bool {
 
 // uniqueName returns a name for a tree that no other run of the tests uses.
 func uniqueName(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
+
+// TestUnread: where nobody reads what is printed, no tree stays that nobody was told
+// of, and nothing is said.
+func TestUnread(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "nstree.img")
+	renest(t, 0, "dump", "-t", strconv.Itoa(startTree(t)), "-o", image)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	defer w.Close()
+	name := uniqueName("unread")
+	for _, args := range [][]string{{"restore", "-d", "--name", name, image}, {"demo"}, {"show", image}} {
+		cmd := exec.CommandContext(t.Context(), program(t, "renest"), args...)
+		var stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		err := cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != 128+int(unix.SIGPIPE) || stderr.Len() > 0 {
+			t.Errorf("renest %s: %v: %s", args[0], err, stderr.String())
+		}
+	}
+	if standing(t, name) {
+		renest(t, 0, "rm", name)
+		t.Error("the tree stays")
+	}
+}

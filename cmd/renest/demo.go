@@ -1,11 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -33,20 +32,17 @@ func runDemo(c *cli.Context) error {
 	if err := noMore(c, 0); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "renest-demo-")
-	if err != nil {
-		return err
-	}
-	d := &demo{Context: c, out: c.App.Writer, file: filepath.Join(dir, images.Name)}
+	d := &demo{Context: c, out: c.App.Writer}
 	d.options = dump.Options{Source: dump.Source(*c.Generic("source").(*sourceValue))}
-	return errors.Join(d.run(), os.RemoveAll(dir))
+	return d.run()
 }
 
-// demo is one run of the demonstration.
+// demo is one run of the demonstration. The image stays in memory: whatever ends
+// it leaves no file behind.
 type demo struct {
 	*cli.Context
 	out     io.Writer
-	file    string
+	image   bytes.Buffer
 	options dump.Options
 }
 
@@ -54,7 +50,7 @@ func (d *demo) run() error {
 	if err := d.dumpNest(); err != nil {
 		return err
 	}
-	before, err := images.ReadFile(d.file)
+	before, err := images.Decode(&d.image)
 	if err != nil {
 		return err
 	}
@@ -108,17 +104,13 @@ func (d *demo) dumpTree(pid int) error {
 		return err
 	}
 	took := time.Since(start)
-	if err := images.WriteFile(d.file, g); err != nil {
-		return err
-	}
-	fi, err := os.Stat(d.file)
-	if err != nil {
+	if err := images.Encode(&d.image, g); err != nil {
 		return err
 	}
 	if err := topology.WriteTree(d.out, g, topology.TreeOptions{}); err != nil {
 		return err
 	}
-	d.say("dumped     in %s: %s served, %d namespaces, %d bytes of image", ms(took), served(g), made(g), fi.Size())
+	d.say("dumped     in %s: %s served, %d namespaces, %d bytes of image", ms(took), served(g), made(g), d.image.Len())
 	return nil
 }
 

@@ -14,9 +14,13 @@ import (
 
 func main() {
 	collectLate()
+	// A reader that has gone is an error like any other, so that what was begun is
+	// undone: without this the first line that it does not read ends the process.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	std := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	code := report(std.err, run(ctx, os.Args, std))
+	err := run(ctx, os.Args, std)
+	code := report(std.err, interrupted(ctx, err))
 	stop()
 	os.Exit(code)
 }

@@ -15,3 +15,13 @@ func printable(s string) string {
 	quoted := strconv.Quote(s)
 	return quoted[1 : len(quoted)-1]
 }
+
+// abridged leaves out the middle of a line that nobody would read: an argument of
+// a hundred thousand characters. What is at its end says what is to be done.
+func abridged(line string) string {
+	const most, end = 2000, 500
+	if len(line) <= most {
+		return line
+	}
+	return strings.ToValidUTF8(line[:most-end], "") + " … " + strings.ToValidUTF8(line[len(line)-end:], "")
+}
