@@ -24,6 +24,7 @@ type watchEvent struct {
 	First, Second string
 	NSID          nsfs.ID
 	Below         []string
+	Aspects       []struct{ What, First, Second string }
 }
 
 // watcher is a renest watch that runs.

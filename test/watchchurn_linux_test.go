@@ -47,6 +47,13 @@ func TestWatchUnderChurn(t *testing.T) {
 			if len(wrong) > 0 {
 				t.Error(strings.Join(wrong, "\n"))
 			}
+			for _, e := range events {
+				for _, a := range e.Aspects {
+					if a.First == "unknown" || a.Second == "unknown" {
+						t.Errorf("what could not be read is told as a change of %s: %v", e.First, a)
+					}
+				}
+			}
 			if c.long() == 0 {
 				t.Errorf("no namespace lived longer than %s", c.bound())
 			}

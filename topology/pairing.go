@@ -123,23 +123,12 @@ func (p *pairing) join(x, y int32) {
 
 // identify pairs the namespaces that are the same, and the tasks.
 func (p *pairing) identify() {
-	type id struct {
-		t    Type
-		id   uint64
-		real bool // an id that is never given twice
-	}
-	of := func(n *Namespace) id {
-		if n.ID != 0 {
-			return id{n.Type, n.ID, true}
-		}
-		return id{n.Type, n.Ino, false}
-	}
-	seen := make(map[id]int32)
+	seen := make(map[identity]int32)
 	for j, n := range p.c.sides[1].ns {
-		seen[of(n)] = int32(j)
+		seen[identityOf(n)] = int32(j)
 	}
 	for i, n := range p.c.sides[0].ns {
-		if j, ok := seen[of(n)]; ok && p.partner[1][j] == nowhere {
+		if j, ok := seen[identityOf(n)]; ok && p.partner[1][j] == nowhere {
 			p.join(int32(i), j)
 		}
 	}

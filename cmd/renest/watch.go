@@ -82,6 +82,8 @@ func runWatch(c *cli.Context) error {
 		case err != nil:
 			return fmt.Errorf("watch: %w", err)
 		}
+		g.Recall(last) // what one look could read and the other could not is no change
+		last.Recall(g)
 		if err := writeEvents(c, start, last, g); err != nil {
 			return err
 		}
