@@ -38,7 +38,11 @@ func newApp(std streams) *cli.App {
 	app := &cli.App{
 		Name:      "renest",
 		Usage:     "checkpoint and restore nested Linux namespaces",
+		UsageText: "renest [--quiet] [--verbose] COMMAND [OPTIONS] [ARGUMENTS]",
 		Version:   version(),
+		// What a newcomer is to do first.
+		Description: "renest demo shows in a second what renest does, and renest help COMMAND how\n" +
+			"each command is used.",
 		Reader:    std.in,
 		Writer:    std.out,
 		ErrWriter: std.err,
@@ -63,6 +67,7 @@ func newApp(std streams) *cli.App {
 			completionCommand(),
 			schemaCommand(),
 			manCommand(),
+			helpCommand(),
 		},
 		Action:               noCommand,
 		OnUsageError:         badUsage,
@@ -74,8 +79,10 @@ func newApp(std streams) *cli.App {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no warnings: errors and results alone"},
 			&cli.BoolFlag{Name: "verbose", Usage: "all that could not be seen, where a warning counts it"},
+			cli.HelpFlag, // which the library has only where the command is its own, too
 		},
 	}
+	sparing(app.Flags)
 	for _, c := range app.Commands {
 		c.OnUsageError = badUsage
 		if c.Action == nil {
@@ -85,6 +92,15 @@ func newApp(std streams) *cli.App {
 		exemplify(c, c.Name+" ")
 	}
 	return app
+}
+
+// sparing keeps the help from saying of each switch that it is off by default.
+func sparing(flags []cli.Flag) {
+	for _, f := range flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = true
+		}
+	}
 }
 
 // badUsage makes a usage error of what the flag parser says.
@@ -97,6 +113,9 @@ func badUsage(c *cli.Context, err error, isSubcommand bool) error {
 			"for flag":                       "for ",
 		}[m[1]] + dashed(m[2])
 	})
+	if kind := kindOfValue(c, text); kind != "" {
+		text = strings.Replace(text, ": parse error", ": not "+kind, 1)
+	}
 	if isSubcommand {
 		return usagef("%s: %s, see renest %s --help", c.Command.Name, text, c.Command.Name)
 	}
@@ -106,10 +125,33 @@ func badUsage(c *cli.Context, err error, isSubcommand bool) error {
 // parserFlag is how package flag names a flag.
 var parserFlag = regexp.MustCompile(`(flag provided but not defined:|flag needs an argument:|for flag) -([^\s:]+)`)
 
+// kindOfValue says what the value of the flag has to be that an error of the flag
+// parser is about.
+func kindOfValue(c *cli.Context, text string) string {
+	m := badValue.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	switch flagOf(c.Command.Flags, m[1]).(type) {
+	case *cli.DurationFlag:
+		return "a time, such as 200ms or 1m"
+	case *cli.IntFlag:
+		return "a number"
+	}
+	return ""
+}
+
+// badValue is how package flag, but for badUsage, names a flag with a value that is
+// of another kind.
+var badValue = regexp.MustCompile(` for (-\S+): parse error$`)
+
 // noCommand runs where no command has the name given.
 func noCommand(c *cli.Context) error {
 	name := c.Args().First()
-	if name == "" {
+	switch {
+	case name == "" && c.Command.Name == c.App.Name:
+		return cli.ShowAppHelp(c)
+	case name == "":
 		return cli.ShowSubcommandHelp(c)
 	}
 	var known []string

@@ -78,16 +78,20 @@ func suggestions(ctx *cli.Context, c *cli.Command, words []string) []suggestion 
 		}
 		return flagsOf(c)
 	}
-	var out []suggestion
-	for _, sub := range c.Subcommands {
-		if sub.Name != "help" { // the library's, which every command has
-			out = append(out, suggestion{sub.Name, sub.Usage})
-		}
-	}
-	if len(out) > 0 {
+	if out := commandsIn(c.Subcommands); len(out) > 0 {
 		return out
 	}
 	return operandsOf(ctx, c.Name, ctx.NArg())
+}
+
+func commandsIn(list []*cli.Command) []suggestion {
+	var out []suggestion
+	for _, c := range list {
+		if !c.Hidden && c.Name != "help" { // the library's, which every command has
+			out = append(out, suggestion{c.Name, c.Usage})
+		}
+	}
+	return out
 }
 
 func flagsOf(c *cli.Command) []suggestion {
@@ -118,18 +122,28 @@ func valuesOf(ctx *cli.Context, flag string) []suggestion {
 		return append([]suggestion{{"self", "your own"}}, namespaces(ctx, topology.User)...)
 	case "type":
 		return words(texts(topology.Types[:])...)
-	case "by":
-		return words("owner", "parent")
-	case "format":
-		return words("text", "dot", "mermaid", "html")
-	case "color", "colour":
-		return words("auto", "always", "never")
-	case "source":
-		return words("auto", "listns", "proc")
 	case "ignore":
 		return words(ignorable...)
+	case "cap":
+		return words(texts(topology.AllCaps.Caps())...)
+	case "oci":
+		return trees("")
 	}
-	return nil
+	return words(choices[flag]...)
+}
+
+// choices are the values of flags that have but some.
+var choices = map[string][]string{
+	"by":      {"owner", "parent"},
+	"format":  {"text", "dot", "mermaid", "html"},
+	"color":   {"auto", "always", "never"},
+	"colour":  {"auto", "always", "never"},
+	"source":  {"auto", "listns", "proc"},
+	"clock":   {"continue", "offset"},
+	"cgroups": {"existing", "make"},
+	"pids":    {"free", "inner", "exact"},
+	"pins":    {"image", "all", "original"},
+	"mode":    {"enforce", "warn", "off"},
 }
 
 // operandsOf suggests the operand of a command that follows n others.
@@ -145,6 +159,8 @@ func operandsOf(ctx *cli.Context, command string, n int) []suggestion {
 		return trees("")
 	case (command == "tree" || command == "watch") && n == 0, command == "diff" && n < 2:
 		return append([]suggestion{{"live", "this host"}}, trees("live:")...)
+	case command == "help":
+		return commandsIn(ctx.App.Commands)
 	case command == "completion" && n == 0:
 		return words("bash", "zsh", "fish")
 	case command == "schema" && n == 0:

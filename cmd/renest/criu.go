@@ -23,8 +23,9 @@ func criuCommand() *cli.Command {
 	program := &cli.PathFlag{Name: "criu", Usage: "run `CRIU`, of 4.2 or later", Value: "criu", TakesFile: true}
 	dir := &cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "the folder of the images is `DIR`", TakesFile: true}
 	return &cli.Command{
-		Name:  "criu",
-		Usage: "dump and restore tasks with CRIU, at any depth of namespaces",
+		Name:      "criu",
+		Usage:     "dump and restore tasks with CRIU, at any depth of namespaces",
+		UsageText: "renest criu dump -t PID -D DIR [-- CRIU OPTIONS]\nrenest criu restore -D DIR [--name NAME] [-- CRIU OPTIONS]",
 		Subcommands: []*cli.Command{
 			{
 				Name:  "dump",

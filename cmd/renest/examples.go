@@ -25,6 +25,7 @@ var examples = map[string]string{
 	"rm":           "renest rm box",
 	"criu dump":    "renest criu dump -t 4711 -D box.d",
 	"criu restore": "renest criu restore -D box.d",
+	"help":         "renest help restore\nrenest help criu dump",
 	"completion":   "source <(renest completion bash)\nrenest completion fish | source",
 	"schema":       "renest schema diff",
 	"demo":         "renest demo",
@@ -32,6 +33,7 @@ var examples = map[string]string{
 
 // exemplify puts its examples into the help of a command, and of those below it.
 func exemplify(c *cli.Command, path string) {
+	sparing(c.Flags)
 	for _, sub := range c.Subcommands {
 		exemplify(sub, path+sub.Name+" ")
 	}

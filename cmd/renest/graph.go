@@ -17,7 +17,12 @@ import (
 // readImage reads the image that an argument names: a file, a directory that
 // holds one, or - for standard input.
 func readImage(c *cli.Context, arg string) (*topology.Graph, error) {
-	if arg != "-" {
+	switch {
+	case arg == "":
+		return nil, usagef("%s: the name of the image is empty", c.Command.Name)
+	case arg == live || strings.HasPrefix(arg, live+":"):
+		return nil, usagef("%s: %s is no image: renest dump makes one, renest tree draws what is there", c.Command.Name, arg)
+	case arg != "-":
 		return images.ReadFile(arg)
 	}
 	g, err := images.Decode(bufio.NewReader(c.App.Reader))

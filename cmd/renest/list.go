@@ -21,7 +21,7 @@ func listCommand() *cli.Command {
 			&cli.StringFlag{Name: "owner", Usage: "only those that user namespace `NS` owns: self, user:[4026531837], :ID, PID/user, PID:START/user or a path"},
 			&cli.BoolFlag{Name: "outline", Usage: "ids, types and owners alone, by listns(2) alone: what tasks are in them is not asked"},
 			&cli.GenericFlag{Name: "after", Usage: "of an outline, only those with an id above `ID`: the last of the page before", Value: new(idValue)},
-			&cli.IntFlag{Name: "limit", Usage: "of an outline, the first `N`: a page"},
+			&cli.IntFlag{Name: "limit", Usage: "of an outline, the first `N`: a page", DefaultText: "all"},
 			jsonFlag(),
 		},
 		Action: runList,

@@ -22,7 +22,8 @@ func restoreCommand() *cli.Command {
 		Usage: "bring the namespaces of an image back",
 		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]… [--id-range FIRST:COUNT]\n" +
 			"               [--pin DIR] [--pins image|all|original] [--clock continue|offset]\n" +
-			"               [--cgroups existing|make] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
+			"               [--pids free|inner|exact] [--cgroups existing|make] [--dry-run] [--json]\n" +
+			"               [-d | -- CMD…]\n\n" +
 			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
 			"the tree is taken down when it ends. With -d the tree stays: see renest ps.\n\n" +
 			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand for\n" +
@@ -38,7 +39,7 @@ func restoreCommand() *cli.Command {
 			externalFlag(),
 			&cli.StringFlag{Name: "id-range", Usage: "map ids of the range `FIRST:COUNT` in place of the image's"},
 			pinFlags()[0], pinFlags()[1],
-			&cli.StringFlag{Name: "pids", Usage: "`WHICH` pids the first processes get: free, any; inner, those they had in the tree; exact, on this host too"},
+			&cli.StringFlag{Name: "pids", Usage: "give the first processes `WHICH` pids: free, any; inner, those they had in the tree; exact, on this host too"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done and why, and whether this host allows it"},
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return and leave the tree standing"},
 			jsonFlag(),

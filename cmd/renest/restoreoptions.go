@@ -22,8 +22,8 @@ func externalFlag() cli.Flag {
 // exactnessFlags say what becomes of what another host has otherwise.
 func exactnessFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "clock", Value: restore.ClockContinue.String(), Usage: "clocks of time namespaces `continue`, or keep their offset to this host's"},
-		&cli.StringFlag{Name: "cgroups", Value: "existing", Usage: "root cgroup namespaces in `existing` cgroups only, or make those that are missing"},
+		&cli.StringFlag{Name: "clock", Value: restore.ClockContinue.String(), Usage: "have clocks of time namespaces `GO`: continue, or keep their offset to this host's"},
+		&cli.StringFlag{Name: "cgroups", Value: "existing", Usage: "root cgroup namespaces in `WHICH` cgroups: existing ones only, or make those that are missing"},
 	}
 }
 
@@ -71,7 +71,7 @@ func planOptions(c *cli.Context, host *restore.Host) (restore.PlanOptions, error
 func pinFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.PathFlag{Name: "pin", Usage: "bring bind mounts of the namespaces back below `DIR`", TakesFile: true},
-		&cli.StringFlag{Name: "pins", Usage: "`WHICH`: image, those it has; all, with --pin, every namespace; original, without --pin, those it has where they were"},
+		&cli.StringFlag{Name: "pins", Usage: "bind-mount `WHICH`: image, those it has; all, with --pin, every namespace; original, without --pin, those it has where they were"},
 	}
 }
 

@@ -24,9 +24,14 @@ func TestUsage(t *testing.T) {
 		"value missing":       {"dump --all -o", "a value is missing behind -o, see renest dump --help"},
 		"value wrong":         {"tree --by age", "for --by: "},
 		"no help topic":       {"help frobnicate", "frobnicate"},
+		"no flag of help":     {"help --frobnicate", "no flag --frobnicate"},
+		"not a number":        {"list --outline --limit x", `invalid value "x" for --limit: not a number, see`},
+		"not a time":          {"watch --interval x", `invalid value "x" for --interval: not a time, such as 200ms`},
 
 		"show nothing": {"show", "which image"},
 		"show two":     {"show nstree.img other.img", `"other.img"`},
+		"show live":    {"show live", "renest tree draws what is there"},
+		"restore live": {"restore live:4711 -- true", "renest dump makes one"},
 
 		"tree two":    {"tree nstree.img other.img", `"other.img"`},
 		"tree by age": {"tree --by age nstree.img", "age"},
@@ -168,11 +173,27 @@ func TestManual(t *testing.T) {
 	if got.Code != 0 {
 		t.Fatal(got)
 	}
-	for _, c := range newApp(streams{}).Commands {
-		if !c.Hidden && !strings.Contains(got.Stdout, ".SH "+c.Name) {
-			t.Errorf("nothing of %s", c.Name)
+	text := strings.NewReplacer(`\-`, "-", `\&`, "", `\\`, `\`).Replace(got.Stdout)
+	var check func(mark string, list []*cli.Command)
+	check = func(mark string, list []*cli.Command) {
+		for _, c := range list {
+			if c.Hidden {
+				continue
+			}
+			_, page, _ := strings.Cut(text, mark+c.Name)
+			wanted := append(strings.Split(c.UsageText, "\n"), strings.Split(c.Description, "\n")...)
+			for _, f := range c.VisibleFlags() {
+				wanted = append(wanted, dashed(f.Names()[0]))
+			}
+			for _, w := range wanted {
+				if !strings.Contains(page, strings.TrimSpace(w)) {
+					t.Errorf("nothing of %s: %q", c.Name, w)
+				}
+			}
+			check("\n.SS ", c.Subcommands)
 		}
 	}
+	check("\n.SH ", newApp(streams{}).Commands)
 }
 
 // TestQuiet: what is no error can be kept quiet, or be told in full.
@@ -199,6 +220,8 @@ func TestHelp(t *testing.T) {
 		"--help":                            "COMMANDS:",
 		"-h":                                "COMMANDS:",
 		"help":                              "COMMANDS:",
+		"help criu dump":                    "renest criu dump -t PID",
+		"help help":                         "renest help [COMMAND]",
 		"help dump":                         "--source",
 		"dump --help":                       "--source",
 		"dump -h":                           "--source",

@@ -26,7 +26,7 @@ func watchCommand() *cli.Command {
 			"another is taken for that.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "interval", Aliases: []string{"n"}, Usage: "look every `TIME`, and miss nothing that lives longer", Value: time.Second},
-			&cli.DurationFlag{Name: "for", Usage: "stop after `TIME`"},
+			&cli.DurationFlag{Name: "for", Usage: "stop after `TIME`", DefaultText: "when interrupted"},
 			jsonFlag(), colorFlag(),
 		},
 		Action: runWatch,
