@@ -3,7 +3,9 @@ package test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,20 @@ func TestDemo(t *testing.T) {
 	}
 	if !strings.Contains(out, want) {
 		t.Errorf("the demo does not say %q:\n%s", want, out)
+	}
+}
+
+// TestDemoInside runs the demo as the root of a user namespace of one id.
+func TestDemoInside(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), program(t, "renest"), "demo")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "\nisomorphic\n") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/topology"
 )
 
 // place is a process of the nest: the namespaces it is born into, and the
@@ -61,7 +63,7 @@ func (n *Nest) PID() int { return n.pid }
 
 // Start builds the nest and returns when all of it stands. As root its outermost
 // user namespace maps 65536 ids from 100000; an ordinary user maps the one they
-// have.
+// have, and so does root where there are no such ids.
 func Start(ctx context.Context) (*Nest, error) {
 	proc, err := nsfs.OpenProc()
 	if err != nil {
@@ -77,12 +79,12 @@ func Start(ctx context.Context) (*Nest, error) {
 		return nil, errors.Join(err, proc.Close())
 	}
 	outer := ids{uid: 100000, gid: 100000, count: 65536}
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || !given("uid_map", outer) || !given("gid_map", outer) {
 		outer = ids{uid: os.Geteuid(), gid: os.Getegid(), count: 1}
 	}
 	a, err := n.build(ctx, n.crew.Root(), top(), outer)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("build a nest of namespaces (are user namespaces allowed? not in a chroot; see kernel.unprivileged_userns_clone, user.max_user_namespaces): %w", err), n.Close())
+		return nil, errors.Join(fmt.Errorf("build a nest of namespaces (are user namespaces allowed? not in a chroot, nor to root without CAP_SETUID, CAP_SETGID and CAP_SETFCAP; see kernel.unprivileged_userns_clone, user.max_user_namespaces): %w", err), n.Close())
 	}
 	n.pid = a.PID()
 	return n, nil
@@ -95,6 +97,18 @@ func (n *Nest) Close() error {
 
 // ids are what a user namespace maps its first ids to.
 type ids struct{ uid, gid, count int }
+
+// given reports whether our own user namespace has some ids, by its map.
+func given(file string, m ids) bool {
+	text, err := os.ReadFile("/proc/self/" + file)
+	if err != nil {
+		return false
+	}
+	list, err := topology.ParseIDMap(string(text))
+	return err == nil && slices.ContainsFunc(list, func(e topology.Extent) bool {
+		return int(e.Inside) <= m.uid && m.uid+m.count <= int(e.Inside)+int(e.Count)
+	})
+}
 
 // part returns the i-th quarter of count ids, or the one there is.
 func part(count, i int) ids {
