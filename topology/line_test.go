@@ -49,6 +49,27 @@ func TestWriteTreeWidth(t *testing.T) {
 	}
 }
 
+// TestWriteTreeDeep: as deep as the kernel nests, each namespace has its name on a
+// terminal of eighty columns.
+func TestWriteTreeDeep(t *testing.T) {
+	g := newNest().g
+	g.Tasks = nil
+	up := g.Namespaces[0]
+	for i := range MaxUserLevel {
+		up = &Namespace{Type: User, Ino: uint64(4026532000 + 2*i), Owner: up, Parent: up, User: &UserState{UIDMap: []Extent{{0, 0, 1}}}}
+		g.Namespaces = append(g.Namespaces, up)
+		if i%2 == 0 {
+			g.Namespaces = append(g.Namespaces, &Namespace{Type: UTS, Ino: uint64(4026532001 + 2*i), Owner: up})
+		}
+		text := draw(t, g, TreeOptions{Width: 80})
+		for _, n := range g.Namespaces {
+			if !n.External && !strings.Contains(text, n.Name()) {
+				t.Fatalf("%d levels: no %s in\n%s", i+1, n.Name(), text)
+			}
+		}
+	}
+}
+
 // TestWriteTreeNarrow: what does not fit is counted, or cut off with a mark.
 func TestWriteTreeNarrow(t *testing.T) {
 	x := newNest()

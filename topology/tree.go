@@ -61,7 +61,7 @@ func WriteTree(w io.Writer, g *Graph, o TreeOptions) error {
 	if err != nil {
 		return fmt.Errorf("draw tree: %w", err)
 	}
-	t := &textTree{o: o, p: p, w: bufio.NewWriter(w)}
+	t := &textTree{o: o, p: p, w: bufio.NewWriter(w), stems: stemsFor(depthOf(p.roots)-1, o.Width)}
 	for _, root := range p.roots {
 		t.print("", root)
 		t.branches("", root.below)
@@ -78,16 +78,42 @@ func WriteTree(w io.Writer, g *Graph, o TreeOptions) error {
 // textTree draws a picture as text. Its writer keeps the first error until it
 // is flushed.
 type textTree struct {
-	o TreeOptions
-	p *picture
-	w *bufio.Writer
+	o     TreeOptions
+	p     *picture
+	w     *bufio.Writer
+	stems *stems
+}
+
+// stems is what leads to a namespace, and past it to what is below: to the last of
+// several, and to another.
+type stems struct{ bough, stem, lastBough, lastStem string }
+
+// stemsFor returns stems that leave half of the width to what they lead to, of the
+// widest that do.
+func stemsFor(depth, width int) *stems {
+	all := [...]stems{{"├─ ", "│  ", "└─ ", "   "}, {"├ ", "│ ", "└ ", "  "}, {"├", "│", "└", " "}}
+	for i := range all {
+		if width < 0 || depth*columns(all[i].bough) <= width/2 {
+			return &all[i]
+		}
+	}
+	return &all[len(all)-1]
+}
+
+// depthOf returns how many levels there are.
+func depthOf(list []*twig) int {
+	deepest := 0
+	for _, b := range list {
+		deepest = max(deepest, 1+depthOf(b.below)) // newPicture bounds the depth
+	}
+	return deepest
 }
 
 func (t *textTree) branches(prefix string, list []*twig) {
 	for k, b := range list {
-		bough, stem := "├─ ", "│  "
+		bough, stem := t.stems.bough, t.stems.stem
 		if k == len(list)-1 {
-			bough, stem = "└─ ", "   "
+			bough, stem = t.stems.lastBough, t.stems.lastStem
 		}
 		t.print(prefix+bough, b)
 		t.branches(prefix+stem, b.below)
