@@ -96,6 +96,10 @@ func (e *executor) sysctl(ctx context.Context, p *agent.Program, n *topology.Nam
 			e.note("%s: this kernel has no %s, which was %s", n.Name(), name, value)
 			return nil
 		}
+		if name == lastPID && errors.Is(err, unix.EROFS) {
+			e.note("%s: its last pid could not be set to %s: /proc/sys is read-only here", n.Name(), value)
+			return nil
+		}
 		return explainSetting(err)
 	})
 }
@@ -134,6 +138,8 @@ func explainSetting(err error) error {
 	switch {
 	case errors.Is(err, unix.EINVAL):
 		return advise(err, "this kernel does not take that value")
+	case errors.Is(err, unix.EROFS):
+		return advise(err, "/proc/sys is read-only here, as containers have it: remount it, or restore on the host")
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		return advise(err, "it takes the rights of the host's root, or Linux 6.10: restore as root")
 	}

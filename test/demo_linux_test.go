@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/test/require"
 )
 
 // TestDemo runs the demo as anyone who tries renest does first.
@@ -32,6 +34,23 @@ func TestDemoInside(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), program(t, "renest"), "demo")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasSuffix(string(out), "\nisomorphic\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestDemoReadOnly runs the demo where /proc/sys is read-only, as in most containers.
+func TestDemoReadOnly(t *testing.T) {
+	sh := require.Command(t, "sh", "dash")
+	require.Command(t, "mount", "mount")
+	script := "mount --rbind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec " + program(t, "renest") + " demo"
+	cmd := exec.CommandContext(t.Context(), sh, "-c", script)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
