@@ -61,6 +61,9 @@ func TestPackages(t *testing.T) {
 	run(dpkg, "--root="+root, "--install", deb)
 
 	program := filepath.Join(root, "usr/bin/renest")
+	if out := run(program, "--version"); out != "renest version 1.2.3\n" {
+		t.Errorf("renest --version: %s", out)
+	}
 	if out := run(program, "demo"); !strings.Contains(out, "isomorphic") {
 		t.Errorf("renest demo: %s", out)
 	}
