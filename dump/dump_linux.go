@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -74,7 +75,8 @@ type dumper struct {
 	ahead      func() (*inside, error) // of agents that are being started, nil where none are
 	freshAsked bool                    // for the settings of a fresh net namespace
 
-	lostTasks      int // of this look: that had ended before they were read
+	lostTasks      int          // of this look: that had ended before they were read
+	followed       atomic.Int64 // sockets in flight
 	unknownSockets []unknownSocket
 	unopened       []unopened
 

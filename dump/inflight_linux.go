@@ -9,13 +9,58 @@ import (
 	"github.com/renest/renest/topology"
 )
 
-// inFlightDepth bounds how far sockets in flight are followed, each of which may
-// have others in its own queue.
-const inFlightDepth = 4
+// How far sockets in flight are followed, each of which may have others in its own
+// queue, and how many of them in one dump: whoever is looked at decides on both.
+const (
+	inFlightDepth = 8
+	inFlightMost  = 1 << 16
+)
+
+// flight is a walk through the descriptors that wait in the queue of a unix socket, and
+// in those of the sockets among them.
+type flight struct {
+	d         *dumper
+	namespace func(*nsfs.NS)
+	socket    func(nsfs.Socket)
+	met       map[uint64]bool // sockets by their inode numbers: one may wait in its own queue
+	unseen    int             // descriptors
+}
+
+// follow looks at the first message with descriptors in a socket's queue, which has
+// total of them.
+func (f *flight) follow(s nsfs.Socket, total, depth int) error {
+	if depth > inFlightDepth || f.d.followed.Add(1) > inFlightMost {
+		f.unseen += total
+		return nil
+	}
+	seen, err := s.InFlight(f.d.dev, f.namespace, func(inner nsfs.Socket) {
+		if !f.meet(inner) {
+			return
+		}
+		f.socket(inner)
+		if !inner.Waiting() {
+			return
+		}
+		if n, err := f.d.self.InFlight(inner.FD()); err == nil && n > 0 {
+			_ = f.follow(inner, n, depth+1) // what it does not see is counted
+		}
+	})
+	f.unseen += max(0, total-seen)
+	return err
+}
+
+// meet reports whether a socket was not met before.
+func (f *flight) meet(s nsfs.Socket) bool {
+	ino, err := s.Ino()
+	if err != nil || f.met[ino] {
+		return false
+	}
+	f.met[ino] = true
+	return true
+}
 
 // inFlight looks at the descriptors that wait in a unix socket's queue, and are
-// nobody's until they are received: of the first message that has any. Through
-// the socket p they would come to its task.
+// nobody's until they are received. Through the socket p they would come to its task.
 func (r *reader) inFlight(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin) {
 	if !s.Waiting() {
 		return
@@ -25,62 +70,64 @@ func (r *reader) inFlight(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin
 		return // it is no unix socket, or has gone
 	}
 	object := taskNumbers(t) + " fd " + strconv.Itoa(p.FD)
-	seen, err := r.flight(s, home, p, inFlightDepth)
-	switch {
-	case errors.Is(err, nsfs.ErrNotSupported): // it listens, or has a peek offset
-	case err != nil:
+	p.Kind = topology.PinInFlight
+	w := way{kind: byFlight, task: member{t.PID(), t.TID()}, fd: p.FD}
+	pinned := map[*node]bool{}
+	add := func(n *node, passive bool) {
+		if n != nil && !pinned[n] {
+			pinned[n] = true
+			r.pins = append(r.pins, pin{node: n, Pin: p, passive: passive, sure: true})
+		}
+	}
+	f := flight{d: r.d, met: map[uint64]bool{}}
+	f.namespace = func(ns *nsfs.NS) { add(r.d.byNS(ns, 0, w), false) }
+	f.socket = func(inner nsfs.Socket) {
+		ns, err := inner.Net()
+		if err != nil {
+			r.noNet(inner, object, home, p, err)
+			return
+		}
+		defer ns.Close()
+		if n := r.d.byNS(ns, nsfs.Net, w); n != home {
+			add(n, true)
+		}
+	}
+	f.meet(s)
+	if err := f.follow(s, total, 1); err != nil && !errors.Is(err, nsfs.ErrNotSupported) {
 		r.d.fault(object, "descriptors in flight", err)
 	}
-	if seen < total {
-		r.d.miss.add(object, fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", total-seen))
+	if f.unseen > 0 {
+		r.d.miss.add(object, fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", f.unseen))
 	}
-}
-
-func (r *reader) flight(s nsfs.Socket, home *node, p topology.Pin, depth int) (int, error) {
-	p.Kind = topology.PinInFlight
-	w := way{kind: byFlight, task: member{p.PID, max(p.PID, p.TID)}, fd: p.FD}
-	namespace := func(ns *nsfs.NS) {
-		if n := r.d.byNS(ns, 0, w); n != nil {
-			r.pins = append(r.pins, pin{node: n, Pin: p, sure: true})
-		}
-	}
-	return s.InFlight(r.d.dev, namespace, func(inner nsfs.Socket) {
-		if ns, err := inner.Net(); err == nil {
-			if n := r.d.byNS(ns, nsfs.Net, w); n != nil && n != home {
-				r.pins = append(r.pins, pin{node: n, Pin: p, passive: true, sure: true})
-			}
-			_ = ns.Close()
-		}
-		if depth > 1 && inner.Waiting() {
-			_, _ = r.flight(inner, home, p, depth-1)
-		}
-	})
 }
 
 // openFlight opens again a namespace that was found in flight to a task's socket.
 func (d *dumper) openFlight(t nsfs.Task, fd int, want nsfs.Ref) (*nsfs.NS, error) {
-	f, err := t.PIDFD()
+	pidfd, err := t.PIDFD()
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	s, err := nsfs.SocketOf(f.FD(), fd)
+	defer pidfd.Close()
+	s, err := nsfs.SocketOf(pidfd.FD(), fd)
 	if err != nil {
 		return nil, err
 	}
 	defer s.Close()
 	var found *nsfs.NS
-	check := func(ns *nsfs.NS) {
+	f := flight{d: d, met: map[uint64]bool{}}
+	f.namespace = func(ns *nsfs.NS) {
 		if ref, err := ns.Ref(); err == nil && ref == want && found == nil {
 			found, _ = ns.Dup()
 		}
 	}
-	if _, err := s.InFlight(d.dev, check, func(inner nsfs.Socket) {
+	f.socket = func(inner nsfs.Socket) {
 		if ns, err := inner.Net(); err == nil {
-			check(ns)
+			f.namespace(ns)
 			_ = ns.Close()
 		}
-	}); err != nil {
+	}
+	f.meet(s)
+	if err := f.follow(s, 0, 1); err != nil {
 		return nil, err
 	}
 	if found == nil {

@@ -79,20 +79,27 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 	defer s.Close()
 	r.inFlight(t, s, home, p)
 	ns, err := s.Net()
-	switch {
-	case err == nil:
-		defer ns.Close()
-		return r.d.byNS(ns, nsfs.Net, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
-	case errors.Is(err, nsfs.ErrDenied):
+	if err != nil {
+		r.noNet(s, taskNumbers(t)+" fd "+strconv.Itoa(p.FD), home, p, err)
+		return nil
+	}
+	defer ns.Close()
+	return r.d.byNS(ns, nsfs.Net, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
+}
+
+// noNet sees to a socket that does not open its net namespace, and why: p is the pin
+// that it is, or would be.
+func (r *reader) noNet(s nsfs.Socket, object string, home *node, p topology.Pin, err error) {
+	if errors.Is(err, nsfs.ErrNotSupported) {
+		return
+	}
+	if errors.Is(err, nsfs.ErrDenied) {
 		if cookie, err := s.Cookie(); err == nil {
 			r.sockets = append(r.sockets, unknownSocket{p, cookie, home})
-		} else {
-			r.d.fault(taskNumbers(t)+" fd "+strconv.Itoa(p.FD), "net namespace of the socket", nsfs.ErrDenied)
+			return
 		}
-	case !errors.Is(err, nsfs.ErrNotSupported):
-		r.d.fault(taskNumbers(t)+" fd "+strconv.Itoa(p.FD), "net namespace of the socket", err)
 	}
-	return nil
+	r.d.fault(object, "net namespace of the socket", err)
 }
 
 // openPIDFD makes sure that the reader has a pidfd of the task at hand.

@@ -38,16 +38,21 @@ func (s Socket) InFlight(dev Dev, namespace func(*NS), socket func(Socket)) (int
 		}
 	}
 	fds, err := s.peek()
+	var sockets []int // which who is called may look into: all else is closed before
 	for _, fd := range fds {
 		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil {
-			switch {
-			case unix.Major(st.Dev) == dev.major && unix.Minor(st.Dev) == dev.minor:
-				namespace(&NS{fd})
-			case st.Mode&unix.S_IFMT == unix.S_IFSOCK:
-				socket(Socket{fd})
-			}
+		switch {
+		case unix.Fstat(fd, &st) != nil:
+		case unix.Major(st.Dev) == dev.major && unix.Minor(st.Dev) == dev.minor:
+			namespace(&NS{fd})
+		case st.Mode&unix.S_IFMT == unix.S_IFSOCK:
+			sockets = append(sockets, fd)
+			continue
 		}
+		_ = unix.Close(fd)
+	}
+	for _, fd := range sockets {
+		socket(Socket{fd})
 		_ = unix.Close(fd)
 	}
 	return len(fds), err

@@ -38,6 +38,15 @@ func (s Socket) FD() int { return s.fd }
 // Close closes the copy.
 func (s Socket) Close() { _ = unix.Close(s.fd) }
 
+// Ino asks for the inode number, which no two open sockets share, but all copies of one.
+func (s Socket) Ino() (uint64, error) {
+	st, err := fstat(s.fd)
+	if err != nil {
+		return 0, wrap("inode of", "fd "+strconv.Itoa(s.fd), err, socketKind)
+	}
+	return st.Ino, nil
+}
+
 // Net opens the net namespace that the socket belongs to (SIOCGSKNS, Linux 4.9;
 // of a tun device 5.5), which becomes active by this call, if it was not. It needs
 // CAP_NET_ADMIN over that namespace, else [ErrDenied]. [ErrNotSupported]: it
