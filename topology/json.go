@@ -8,9 +8,11 @@ import (
 )
 
 // The JSON form is stable: fields are added, never renamed. Namespaces are
-// referred to by name. Lists are never null. Null stands for what exists and
-// could not be seen: an owner, a parent, a state, a task's link; what cannot
-// exist, such as the parent of a net namespace, is left out.
+// referred to by name. Lists are never null. Null stands for what exists and was not
+// read: an owner, a parent, a state, a task's link. Of what could not be seen there is a
+// line in missing; the state of an external namespace is not asked for, nor any in a
+// graph without state. What cannot exist, such as the parent of a net namespace, is
+// left out.
 
 var pinNames = [...]string{
 	PinTask:            "task",

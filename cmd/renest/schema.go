@@ -19,7 +19,7 @@ import (
 var graphSchema []byte
 
 // outputs is what the commands print as JSON. Null in place of a value is what
-// exists and could not be seen.
+// exists and was not read, see package topology.
 var outputs = map[string]reflect.Type{
 	"list":    reflect.TypeFor[*topology.Graph](),
 	"show":    reflect.TypeFor[*topology.Graph](),
