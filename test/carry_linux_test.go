@@ -58,24 +58,23 @@ func TestPipe(t *testing.T) {
 // TestCarried takes an image from every kernel to every other.
 func TestCarried(t *testing.T) {
 	require.Root(t)
-	busybox := require.Busybox(t)
 	var kernels []vm.Kernel
-	for _, s := range vm.Suites() {
-		k, err := vm.Find(s)
+	for _, m := range vm.Machines() {
+		k, err := vm.Find(m)
 		require.That(t, "vm", err)
 		kernels = append(kernels, k)
 	}
-	tools := append(vm.Busybox(busybox), carryPrograms(t)...)
+	tools := func(k vm.Kernel) []vm.File { return append(vm.Busybox(k), carryPrograms(t, k.Machine)...) }
 
 	// What each kernel made, by where it lies in a VM that restores it.
 	images := map[string][]byte{"/images/host.img": hostImage(t)}
 	results := make([]*vm.Result, len(kernels))
 	dumped := t.Run("dump", func(t *testing.T) {
 		for i, k := range kernels {
-			t.Run(string(k.Suite), func(t *testing.T) {
+			t.Run(k.Machine.String(), func(t *testing.T) {
 				t.Parallel()
 				results[i] = runInVM(t, k, vm.Job{
-					Files:    tools,
+					Files:    tools(k),
 					Commands: []vm.Command{shell(dumpScript(deepSpec()))},
 					Collect:  []string{"/tmp/nest.img"},
 				})
@@ -88,17 +87,17 @@ func TestCarried(t *testing.T) {
 	for i, k := range kernels {
 		image := results[i].Files["/tmp/nest.img"]
 		if len(image) == 0 {
-			t.Fatalf("%s made no image", k.Suite)
+			t.Fatalf("%s made no image", k.Machine)
 		}
-		images[fmt.Sprintf("/images/%s.img", k.Suite)] = image
+		images[fmt.Sprintf("/images/%s.img", k.Machine)] = image
 	}
 
 	t.Run("restore", func(t *testing.T) {
 		t.Run("host", func(t *testing.T) { restoreHere(t, images) })
 		for _, k := range kernels {
-			t.Run(string(k.Suite), func(t *testing.T) {
+			t.Run(k.Machine.String(), func(t *testing.T) {
 				t.Parallel()
-				job := vm.Job{Files: tools}
+				job := vm.Job{Files: tools(k)}
 				for name, data := range images {
 					job.Files = append(job.Files, vm.File{Path: name, Data: data, Mode: 0o644})
 					job.Commands = append(job.Commands, shell(restoreScript(name)))

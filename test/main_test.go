@@ -1,7 +1,6 @@
 package test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,14 +17,48 @@ import (
 
 	"github.com/renest/renest/test/require"
 	"github.com/renest/renest/test/suite"
+	"github.com/renest/renest/test/vm"
 )
 
 // built is what the tests use, built when first asked for, for all of them.
 type built struct {
-	dir      string // an ordinary user can read it
+	dir   string // an ordinary user can read it
+	shape func() (string, error)
+	on    map[string]builtOn // by architecture
+}
+
+// builtOn is what is built for an architecture.
+type builtOn struct {
 	binaries func() ([]suite.Binary, error)
 	programs func() (string, error)
-	shape    func() (string, error)
+}
+
+// patterns name the packages whose tests are taken elsewhere: where the processor is
+// another, those that depend on it, by code of their own for each or by agents.
+func patterns(arch string) []string {
+	switch {
+	case *only != "":
+		return []string{suite.Module + "/" + *only}
+	case arch != runtime.GOARCH:
+		return []string{suite.Module + "/nsfs/...", suite.Module + "/restore"}
+	}
+	return []string{suite.Module + "/..."}
+}
+
+func (b *built) addArch(arch string) error {
+	dir := filepath.Join(b.dir, arch)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	b.on[arch] = builtOn{
+		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
+			return suite.Build(context.Background(), dir, arch, patterns(arch)...)
+		}),
+		programs: sync.OnceValues(func() (string, error) {
+			return buildPrograms(context.Background(), filepath.Join(dir, "programs"), arch)
+		}),
+	}
+	return nil
 }
 
 var builds *built
@@ -48,14 +82,14 @@ func run(m *testing.M) (int, error) {
 		return 1, err
 	}
 	builds = &built{
-		dir: dir,
-		binaries: sync.OnceValues(func() ([]suite.Binary, error) {
-			return suite.Build(context.Background(), dir, suite.Module+"/"+cmp.Or(*only, "..."))
-		}),
-		programs: sync.OnceValues(func() (string, error) {
-			return buildPrograms(context.Background(), filepath.Join(dir, "programs"))
-		}),
+		dir:   dir,
 		shape: sync.OnceValues(func() (string, error) { return buildShape(context.Background(), dir) }),
+		on:    map[string]builtOn{},
+	}
+	for _, m := range append(vm.Machines(), vm.Machine{Arch: runtime.GOARCH}) {
+		if err := builds.addArch(m.Arch); err != nil {
+			return 1, err
+		}
 	}
 	code := m.Run()
 	if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
@@ -73,12 +107,12 @@ func programs() []string {
 	return []string{"cmd/renest", "test/counter", "test/inject", "test/nest"}
 }
 
-func buildPrograms(ctx context.Context, dir string) (string, error) {
+func buildPrograms(ctx context.Context, dir, arch string) (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
 	for _, pkg := range programs() {
-		if _, err := suite.BuildProgram(ctx, dir, pkg); err != nil {
+		if _, err := suite.BuildProgram(ctx, dir, arch, pkg); err != nil {
 			return "", err
 		}
 	}
@@ -100,7 +134,10 @@ func buildShape(ctx context.Context, dir string) (string, error) {
 func shapeProgram(t testing.TB) string {
 	t.Helper()
 	if dir := os.Getenv(programsVariable); dir != "" {
-		return filepath.Join(dir, "shape")
+		file := filepath.Join(dir, "shape")
+		_, err := os.Stat(file) // C is compiled for the host's architecture alone
+		require.That(t, "shape", err)
+		return file
 	}
 	require.Command(t, "gcc", "gcc")
 	path, err := builds.shape()
@@ -116,19 +153,25 @@ func program(t testing.TB, name string) string {
 	if dir := os.Getenv(programsVariable); dir != "" {
 		return filepath.Join(dir, name)
 	}
+	return programOn(t, runtime.GOARCH, name)
+}
+
+// programOn returns the path of a program for an architecture.
+func programOn(t testing.TB, arch, name string) string {
+	t.Helper()
 	require.Command(t, "go", "golang")
-	dir, err := builds.programs()
+	dir, err := builds.on[arch].programs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, name)
 }
 
-// testBinaries returns the compiled tests of every package.
-func testBinaries(t *testing.T) []suite.Binary {
+// testBinaries returns the compiled tests of every package, for an architecture.
+func testBinaries(t *testing.T, arch string) []suite.Binary {
 	t.Helper()
 	require.Command(t, "go", "golang")
-	all, err := builds.binaries()
+	all, err := builds.on[arch].binaries()
 	if err != nil {
 		t.Fatal(err)
 	}

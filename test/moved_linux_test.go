@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,14 +25,15 @@ import (
 // where they were.
 func TestMoved(t *testing.T) {
 	require.Root(t)
-	busybox := require.Busybox(t)
 	lsns := require.Command(t, "lsns", "util-linux")
-	tools := append(vm.Busybox(busybox), carryPrograms(t)...)
-	tools = append(tools, carryDynamic(t, lsns)...)
 	stable, newest := movedKernel(t, vm.Stable), movedKernel(t, vm.Backports)
 
+	tools := func(k vm.Kernel) []vm.File {
+		return slices.Concat(vm.Busybox(k), carryPrograms(t, k.Machine), carryDynamic(t, lsns))
+	}
+
 	first := runInVM(t, newest, vm.Job{
-		Files: tools, Commands: []vm.Command{shell(dumpScript(deepSpec()))}, Collect: []string{"/tmp/nest.img"},
+		Files: tools(newest), Commands: []vm.Command{shell(dumpScript(deepSpec()))}, Collect: []string{"/tmp/nest.img"},
 	}).Files["/tmp/nest.img"]
 	image := first
 	for _, k := range []*vm.Kernel{&stable, nil, &newest} {
@@ -40,9 +42,9 @@ func TestMoved(t *testing.T) {
 		if k == nil {
 			stop = moveHere(t, image, lsns)
 		} else {
-			where = string(k.Suite)
+			where = k.Machine.String()
 			job := vm.Job{
-				Files:    append([]vm.File{{Path: "/images/nest.img", Data: image, Mode: 0o644}}, tools...),
+				Files:    append([]vm.File{{Path: "/images/nest.img", Data: image, Mode: 0o644}}, tools(*k)...),
 				Commands: []vm.Command{shell(moveScript(guestPrograms, lsns, "/images/nest.img", "/tmp/next.img", "moved"))},
 				Collect:  []string{"/tmp/next.img"},
 			}
@@ -58,9 +60,9 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-func movedKernel(t *testing.T, s vm.Suite) vm.Kernel {
+func movedKernel(t *testing.T, m vm.Machine) vm.Kernel {
 	t.Helper()
-	k, err := vm.Find(s)
+	k, err := vm.Find(m)
 	require.That(t, "vm", err)
 	return k
 }

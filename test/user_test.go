@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ const nobody = 65534
 func TestUser(t *testing.T) {
 	require.Root(t)
 	pass := suite.NewPass("nobody")
-	for _, b := range testBinaries(t) {
+	for _, b := range testBinaries(t, runtime.GOARCH) {
 		if !elsewhere(b) {
 			continue
 		}

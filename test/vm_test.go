@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -15,43 +16,60 @@ import (
 )
 
 // TestVM runs the tests of every package again on each kernel, as root and as an
-// ordinary user.
+// ordinary user; on another processor those that depend on it.
 func TestVM(t *testing.T) {
-	busybox := require.Busybox(t)
-	for _, s := range vm.Suites() {
-		t.Run(string(s), func(t *testing.T) {
-			k, err := vm.Find(s)
+	for _, m := range vm.Machines() {
+		t.Run(m.String(), func(t *testing.T) {
+			k, err := vm.Find(m)
 			require.That(t, "vm", err)
-			all := testBinaries(t)
+			all := testBinaries(t, m.Arch)
 			t.Parallel()
-			testOnKernel(t, k, busybox, all)
+			testOnKernel(t, k, all)
 		})
 	}
 }
 
 // promised is what must not be missing on a kernel: a test that needs it and does
 // not find it there fails.
-func promised(s vm.Suite, uid int) string {
+func promised(m vm.Machine, uid int) string {
 	who := "root"
 	if uid != 0 {
 		who = "user"
 	}
-	if s == vm.Backports {
+	if m != vm.Stable {
 		who += ",listns"
 	}
-	if uid == 0 {
-		who += ",criu,nf_tables"
+	if hasCRIU(m) && uid == 0 {
+		who += ",criu,nf_tables,shape"
 	}
 	return who
 }
 
+// hasCRIU reports whether CRIU, and what of C there is, is carried into a machine.
+func hasCRIU(m vm.Machine) bool { return m.Arch == runtime.GOARCH }
+
 // spared is a flag that leaves out what takes longest with CRIU, where emulation is
 // slow: the whole of it runs on the host's kernel, and most of it on the newest.
-func spared(s vm.Suite) string {
-	if s == vm.Stable {
+func spared(m vm.Machine) string {
+	if m == vm.Stable {
 		return "-test.skip=^TestCRIU|^TestCheckRandom$"
 	}
 	return "-test.skip=^TestCRIUFailure$"
+}
+
+// user is who runs tests.
+type user struct {
+	name string
+	uid  int
+}
+
+// users are those who run the tests on a machine: what they may do does not depend on
+// the processor.
+func users(m vm.Machine) []user {
+	if m.Arch != runtime.GOARCH {
+		return []user{{"root", 0}}
+	}
+	return []user{{"root", 0}, {"nobody", vm.Nobody}}
 }
 
 // round is one test binary as one user.
@@ -60,9 +78,9 @@ type round struct {
 	pass   *suite.Pass
 }
 
-func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary) {
+func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
 	const limit = 12 * time.Minute
-	job := vm.Job{Files: slices.Concat(vm.Busybox(busybox), carryPrograms(t), carryCRIU(t))}
+	job := vm.Job{Files: slices.Concat(vm.Busybox(k), carryPrograms(t, k.Machine), carryCRIU(t, k.Machine))}
 	var rounds []round
 	for _, b := range all {
 		if elsewhere(b) {
@@ -70,11 +88,8 @@ func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary)
 		}
 	}
 	var passes []*suite.Pass
-	for _, user := range []struct {
-		name string
-		uid  int
-	}{{"root", 0}, {"nobody", vm.Nobody}} {
-		pass := suite.NewPass(string(k.Suite) + " " + user.name)
+	for _, user := range users(k.Machine) {
+		pass := suite.NewPass(k.Machine.String() + " " + user.name)
 		passes = append(passes, pass)
 		for _, b := range all {
 			if !elsewhere(b) {
@@ -83,10 +98,10 @@ func testOnKernel(t *testing.T, k vm.Kernel, busybox string, all []suite.Binary)
 			rounds = append(rounds, round{b, pass})
 			job.Commands = append(job.Commands, vm.Command{
 				Name: b.Name(),
-				Args: append([]string{guestPath(b), "-test.short", spared(k.Suite)}, flags(limit)...),
+				Args: append([]string{guestPath(b), "-test.short", spared(k.Machine)}, flags(limit)...),
 				Dir:  path.Join("/src", b.Name()),
 				Env: []string{
-					require.Variable + "=" + promised(k.Suite, user.uid),
+					require.Variable + "=" + promised(k.Machine, user.uid),
 					programsVariable + "=" + guestPrograms,
 					criu.Variable + "=" + guestCRIU,
 				},
@@ -129,22 +144,28 @@ func guestPath(b suite.Binary) string { return "/tests/" + filepath.Base(b.Path)
 const guestPrograms = "/programs"
 
 // carryPrograms lists the programs for a VM.
-func carryPrograms(t *testing.T) []vm.File {
+func carryPrograms(t *testing.T, m vm.Machine) []vm.File {
 	t.Helper()
 	var files []vm.File
 	for _, pkg := range programs() {
 		name := path.Base(pkg)
-		files = append(files, vm.File{Path: path.Join(guestPrograms, name), Host: program(t, name)})
+		files = append(files, vm.File{Path: path.Join(guestPrograms, name), Host: programOn(t, m.Arch, name)})
 	}
-	return append(files, vm.File{Path: path.Join(guestPrograms, "shape"), Host: shapeProgram(t)})
+	if m.Arch == runtime.GOARCH {
+		files = append(files, vm.File{Path: path.Join(guestPrograms, "shape"), Host: shapeProgram(t)})
+	}
+	return files
 }
 
 // guestCRIU is where CRIU is in a VM.
 const guestCRIU = "/opt/criu"
 
 // carryCRIU lists CRIU for a VM.
-func carryCRIU(t *testing.T) []vm.File {
+func carryCRIU(t *testing.T, m vm.Machine) []vm.File {
 	t.Helper()
+	if !hasCRIU(m) {
+		return nil
+	}
 	i, err := criu.Find()
 	require.That(t, "criu", err)
 	files, err := i.Files(guestCRIU)

@@ -45,9 +45,9 @@ func BenchmarkOutlineVM(b *testing.B) {
 	k, err := vm.Find(vm.Backports)
 	require.That(b, "vm", err)
 	lsns := require.Command(b, "lsns", "util-linux")
-	files := vm.Busybox(require.Busybox(b))
+	files := vm.Busybox(k)
 	carry := func(to, host string) { files = append(files, vm.File{Path: to, Host: host}) }
-	tests, err := suite.Build(b.Context(), b.TempDir(), suite.Module+"/test/bench")
+	tests, err := suite.Build(b.Context(), b.TempDir(), k.Machine.Arch, suite.Module+"/test/bench")
 	if err != nil {
 		b.Fatal(err)
 	}

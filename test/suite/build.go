@@ -36,10 +36,10 @@ func (b Binary) Name() string {
 }
 
 // Build compiles the tests of the packages that patterns name, such as
-// Module+"/...", into dir. They are static, so that they run where there is no C
-// library.
-func Build(ctx context.Context, dir string, patterns ...string) ([]Binary, error) {
-	packages, err := packagesWithTests(ctx, patterns)
+// Module+"/...", into dir, for an architecture as Go names it. They are static, so
+// that they run where there is no C library.
+func Build(ctx context.Context, dir, arch string, patterns ...string) ([]Binary, error) {
+	packages, err := packagesWithTests(ctx, arch, patterns)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func Build(ctx context.Context, dir string, patterns ...string) ([]Binary, error
 	for _, p := range packages {
 		b := Binary{Package: strings.TrimSuffix(p.ImportPath, ".test"), Pure: !slices.Contains(p.Deps, "golang.org/x/sys/unix")}
 		b.Path = filepath.Join(dir, strings.ReplaceAll(b.Name(), "/", "_")+".test")
-		if _, err := goTool(ctx, "test", "-c", "-o", b.Path, b.Package); err != nil {
+		if _, err := goTool(ctx, arch, "test", "-c", "-o", b.Path, b.Package); err != nil {
 			return nil, err
 		}
 		testdata := filepath.Join(p.Dir, "testdata")
@@ -66,8 +66,8 @@ type testPackage struct {
 	Deps                  []string
 }
 
-func packagesWithTests(ctx context.Context, patterns []string) ([]testPackage, error) {
-	out, err := goTool(ctx, append([]string{"list", "-test", "-json=Name,ImportPath,Dir,Deps"}, patterns...)...)
+func packagesWithTests(ctx context.Context, arch string, patterns []string) ([]testPackage, error) {
+	out, err := goTool(ctx, arch, append([]string{"list", "-test", "-json=Name,ImportPath,Dir,Deps"}, patterns...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +85,11 @@ func packagesWithTests(ctx context.Context, patterns []string) ([]testPackage, e
 	}
 }
 
-// BuildProgram compiles a program of the module into dir and returns its path.
-func BuildProgram(ctx context.Context, dir, pkg string) (string, error) {
+// BuildProgram compiles a program of the module into dir, for an architecture, and
+// returns its path.
+func BuildProgram(ctx context.Context, dir, arch, pkg string) (string, error) {
 	file := filepath.Join(dir, path.Base(pkg))
-	_, err := goTool(ctx, "build", "-o", file, path.Join(Module, pkg))
+	_, err := goTool(ctx, arch, "build", "-o", file, path.Join(Module, pkg))
 	return file, err
 }
 
@@ -110,9 +111,9 @@ func (b Binary) Files() ([]string, error) {
 	return files, err
 }
 
-func goTool(ctx context.Context, args ...string) (string, error) {
+func goTool(ctx context.Context, arch string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

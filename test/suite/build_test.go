@@ -2,6 +2,7 @@ package suite_test
 
 import (
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +14,7 @@ import (
 // TestBuild looks at packages that will stay what they are.
 func TestBuild(t *testing.T) {
 	require.Command(t, "go", "golang")
-	all, err := suite.Build(t.Context(), t.TempDir(), suite.Module+"/topology", suite.Module+"/nsfs/...")
+	all, err := suite.Build(t.Context(), t.TempDir(), runtime.GOARCH, suite.Module+"/topology", suite.Module+"/nsfs/...")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@
 // kernel's log has the other port, so neither can garble the other.
 //
 // The accelerator is TCG: slow (about ten times), and the same everywhere. The
-// host needs qemu-system-x86, apt and dpkg-deb, and no privilege at all. Of the
+// host needs qemu-system-x86, qemu-system-arm, apt and dpkg-deb, and no privilege at all. Of the
 // kernel's modules a VM has those that CRIU needs, and veth and tun: no overlay, no
 // bridge.
 package vm

@@ -15,19 +15,19 @@ import (
 	"github.com/renest/renest/test/debian"
 )
 
-// Fetch brings the newest cloud kernel of suite s into the cache and returns it.
+// Fetch brings the newest cloud kernel of machine m into the cache and returns it.
 // The mirror is the one the system's own apt uses; apt verifies the suite's
 // signature and the package's checksum. Nothing of the system's apt changes.
-func Fetch(ctx context.Context, s Suite) (Kernel, error) {
-	k, err := fetch(ctx, s)
+func Fetch(ctx context.Context, m Machine) (Kernel, error) {
+	k, err := fetch(ctx, m)
 	if err != nil {
-		return Kernel{}, fmt.Errorf("fetch kernel of %s: %w", s, err)
+		return Kernel{}, fmt.Errorf("fetch kernel of %s: %w", m, err)
 	}
 	return k, nil
 }
 
-func fetch(ctx context.Context, s Suite) (Kernel, error) {
-	dir, err := cacheDir(s)
+func fetch(ctx context.Context, m Machine) (Kernel, error) {
+	dir, err := cacheDir(m)
 	if err != nil {
 		return Kernel{}, err
 	}
@@ -40,22 +40,11 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	}
 	defer os.RemoveAll(work)
 
-	a, err := debian.Open(ctx, work, debian.Source{Arch: "amd64", Suites: []string{string(s)}})
+	release, err := fetchKernel(ctx, m, work)
 	if err != nil {
 		return Kernel{}, err
 	}
-	release, pkg, err := resolve(ctx, a)
-	if err != nil {
-		return Kernel{}, err
-	}
-	deb, err := a.Download(ctx, pkg)
-	if err != nil {
-		return Kernel{}, err
-	}
-	if err := extractKernel(ctx, deb, filepath.Join(work, "vmlinuz")); err != nil {
-		return Kernel{}, err
-	}
-	if err := fetchModules(ctx, a, release, deb, filepath.Join(work, "modules")); err != nil {
+	if err := fetchBusybox(ctx, m, work); err != nil {
 		return Kernel{}, err
 	}
 	// The release goes first and comes back last, so that an interrupted
@@ -66,7 +55,7 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	if err := os.RemoveAll(filepath.Join(dir, "modules")); err != nil {
 		return Kernel{}, err
 	}
-	for _, name := range []string{"vmlinuz", "modules", filepath.Base(wantedFile("modules"))} {
+	for _, name := range []string{"busybox", "vmlinuz", "modules", filepath.Base(wantedFile("modules"))} {
 		if err := os.Rename(filepath.Join(work, name), filepath.Join(dir, name)); err != nil {
 			return Kernel{}, err
 		}
@@ -77,22 +66,66 @@ func fetch(ctx context.Context, s Suite) (Kernel, error) {
 	if err := os.Rename(filepath.Join(work, "release"), filepath.Join(dir, "release")); err != nil {
 		return Kernel{}, err
 	}
-	return Find(s)
+	return Find(m)
 }
 
-// image matches the versioned package which linux-image-cloud-amd64 stands for.
-var image = regexp.MustCompile(`\blinux-image-([0-9][^ ,]*-cloud-amd64)\b`)
+// fetchKernel puts a kernel and its modules into dir and returns its release.
+func fetchKernel(ctx context.Context, m Machine, dir string) (release string, err error) {
+	a, err := debian.Open(ctx, dir, debian.Source{Arch: m.Arch, Suites: []string{m.Suite}})
+	if err != nil {
+		return "", err
+	}
+	release, pkg, err := resolve(ctx, a, m.Arch)
+	if err != nil {
+		return "", err
+	}
+	deb, err := a.Download(ctx, pkg)
+	if err != nil {
+		return "", err
+	}
+	if err := extract(ctx, deb, "vmlinuz", filepath.Join(dir, "vmlinuz")); err != nil {
+		return "", err
+	}
+	return release, fetchModules(ctx, a, release, deb, filepath.Join(dir, "modules"))
+}
+
+// fetchBusybox puts the static busybox of a machine into dir: of the release, which its
+// backports go with.
+func fetchBusybox(ctx context.Context, m Machine, dir string) error {
+	work := filepath.Join(dir, "release of busybox")
+	if err := os.Mkdir(work, 0o755); err != nil {
+		return err
+	}
+	base, _, _ := strings.Cut(m.Suite, "-")
+	a, err := debian.Open(ctx, work, debian.Source{Arch: m.Arch, Suites: []string{base}})
+	if err != nil {
+		return err
+	}
+	deb, err := a.Download(ctx, "busybox-static")
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "busybox")
+	if err := extract(ctx, deb, "busybox", file); err != nil {
+		return err
+	}
+	return os.Chmod(file, 0o755)
+}
+
+// image matches the versioned package which linux-image-cloud-ARCH stands for.
+var image = regexp.MustCompile(`\blinux-image-([0-9][^ ,]*-cloud-[a-z0-9]+)\b`)
 
 // resolve names the suite's current kernel and the package that holds its
 // vmlinuz. Versions leave the archive, so none is written down here.
-func resolve(ctx context.Context, a *debian.Archive) (release, pkg string, err error) {
-	out, err := a.Show(ctx, "linux-image-cloud-amd64")
+func resolve(ctx context.Context, a *debian.Archive, arch string) (release, pkg string, err error) {
+	meta := "linux-image-cloud-" + arch
+	out, err := a.Show(ctx, meta)
 	if err != nil {
 		return "", "", err
 	}
 	m := image.FindSubmatch(out)
 	if m == nil {
-		return "", "", errors.New("linux-image-cloud-amd64 depends on no versioned linux-image")
+		return "", "", fmt.Errorf("%s depends on no versioned linux-image", meta)
 	}
 	release = string(m[1])
 	// Since 7.2 the image is a package of its own, and linux-image depends on it.
@@ -102,19 +135,19 @@ func resolve(ctx context.Context, a *debian.Archive) (release, pkg string, err e
 	return release, "linux-image-" + release, nil
 }
 
-// extractKernel writes the vmlinuz of a package to file.
-func extractKernel(ctx context.Context, deb, file string) error {
+// extract writes the first file of a package whose name begins so to file:
+// boot/vmlinuz-RELEASE until 7.2, usr/lib/modules/RELEASE/vmlinuz since.
+func extract(ctx context.Context, deb, name, file string) error {
 	found := false
 	err := debian.Unpack(ctx, deb, func(h *tar.Header, r io.Reader) error {
-		// boot/vmlinuz-RELEASE until 7.2, usr/lib/modules/RELEASE/vmlinuz since.
-		if found || h.Typeflag != tar.TypeReg || !strings.HasPrefix(path.Base(h.Name), "vmlinuz") {
+		if found || h.Typeflag != tar.TypeReg || !strings.HasPrefix(path.Base(h.Name), name) {
 			return nil
 		}
 		found = true
 		return writeFile(file, r)
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("no vmlinuz in %s", filepath.Base(deb))
+		err = fmt.Errorf("no %s in %s", name, filepath.Base(deb))
 	}
 	return err
 }

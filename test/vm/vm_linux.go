@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -83,9 +82,10 @@ func Run(ctx context.Context, k Kernel, job Job) (*Result, error) {
 
 // run is one boot.
 func run(ctx context.Context, k Kernel, initrd string, job Job) (*Result, error) {
-	qemu, err := exec.LookPath("qemu-system-x86_64")
+	e := emulators()[k.Machine.Arch]
+	qemu, err := exec.LookPath(e.program)
 	if err != nil {
-		return nil, fmt.Errorf("%w (Debian package qemu-system-x86)", err)
+		return nil, fmt.Errorf("%w (Debian package %s)", err, e.pkg)
 	}
 	out, w, err := os.Pipe()
 	if err != nil {
@@ -94,8 +94,8 @@ func run(ctx context.Context, k Kernel, initrd string, job Job) (*Result, error)
 	defer out.Close()
 
 	var console bytes.Buffer
-	cmd := exec.CommandContext(ctx, qemu, qemuArgs(k, initrd, job.Memory)...)
-	cmd.ExtraFiles = []*os.File{w} // descriptor 3, named by qemuArgs
+	cmd := exec.CommandContext(ctx, qemu, e.arguments(k, initrd, job.Memory)...)
+	cmd.ExtraFiles = []*os.File{w} // descriptor 3, named by arguments
 	cmd.Stdout = &console
 	if job.Console != nil {
 		cmd.Stdout = io.MultiWriter(&console, job.Console)
@@ -126,33 +126,15 @@ func run(ctx context.Context, k Kernel, initrd string, job Job) (*Result, error)
 	return result, err
 }
 
-// qemuArgs is a machine with two serial ports and nothing else.
-func qemuArgs(k Kernel, initrd string, memory int) []string {
-	if memory == 0 {
-		memory = 2048
-	}
-	return []string{
-		// Not KVM even where there is one: the same everywhere is worth more.
-		// No cmpxchg16b: QEMU 7.2 corrupts the flags register around it, which
-		// one boot in four does not survive.
-		"-accel", "tcg", "-cpu", "max,-cx16", "-smp", "2", "-m", strconv.Itoa(memory),
-		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-serial", "stdio",
-		"-chardev", "file,id=frames,path=/dev/fd/3", "-serial", "chardev:frames",
-		"-kernel", k.Image, "-initrd", initrd,
-		"-append", "console=ttyS0 quiet panic=-1 rdinit=/init",
-	}
-}
-
 // makeInitrd builds init and packs it up with what the job needs.
 func makeInitrd(ctx context.Context, dir string, k Kernel, job Job) (string, error) {
 	bin := filepath.Join(dir, "init")
 	build := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", bin, "github.com/renest/renest/test/vm/init")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+k.Machine.Arch)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build init: %w: %s", err, bytes.TrimSpace(out))
 	}
-	script, err := json.Marshal(wire.Script{Commands: job.Commands, Collect: job.Collect})
+	script, err := json.Marshal(wire.Script{Port: emulators()[k.Machine.Arch].frames, Commands: job.Commands, Collect: job.Collect})
 	if err != nil {
 		return "", err
 	}

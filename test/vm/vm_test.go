@@ -18,18 +18,17 @@ import (
 // TestRun sends one script through the machine: what it prints, how it exits and
 // what it leaves must arrive as they are, on each kernel.
 func TestRun(t *testing.T) {
-	busybox := require.Busybox(t)
-	for _, suite := range vm.Suites() {
-		t.Run(string(suite), func(t *testing.T) {
+	for _, m := range vm.Machines() {
+		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
-			k, err := vm.Find(suite)
+			k, err := vm.Find(m)
 			require.That(t, "vm", err)
-			testRun(t, k, busybox)
+			testRun(t, k)
 		})
 	}
 }
 
-func testRun(t *testing.T, k vm.Kernel, busybox string) {
+func testRun(t *testing.T, k vm.Kernel) {
 	sh := func(uid int, script string) vm.Command {
 		return vm.Command{Args: []string{"/bin/sh", "-c", script}, UID: uid}
 	}
@@ -39,7 +38,7 @@ func testRun(t *testing.T, k vm.Kernel, busybox string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	result, err := vm.Run(ctx, k, vm.Job{
-		Files: append(vm.Busybox(busybox),
+		Files: append(vm.Busybox(k),
 			vm.File{Path: "/data/in", Data: []byte("carried in\n"), Mode: 0o600},
 			vm.File{Path: "/data/link", Link: "in"},
 		),
@@ -97,7 +96,6 @@ func testRun(t *testing.T, k vm.Kernel, busybox string) {
 // TestRunEnds kills the system from within and from without: both are errors, and
 // what the commands had got to comes with them.
 func TestRunEnds(t *testing.T) {
-	busybox := require.Busybox(t)
 	k, err := vm.Find(vm.Stable)
 	require.That(t, "vm", err)
 	for _, tt := range []struct {
@@ -113,7 +111,7 @@ func TestRunEnds(t *testing.T) {
 			defer cancel()
 			var console []byte
 			result, err := vm.Run(ctx, k, vm.Job{
-				Files: vm.Busybox(busybox),
+				Files: vm.Busybox(k),
 				Commands: []vm.Command{
 					{Args: []string{"/bin/echo", "first"}},
 					{Args: []string{"/bin/sh", "-c", tt.script}},

@@ -15,15 +15,15 @@ import (
 func main() { os.Exit(debian.Command("kernel", run)) }
 
 func run(ctx context.Context, update bool) error {
-	for _, s := range vm.Suites() {
-		k, err := vm.Find(s)
+	for _, m := range vm.Machines() {
+		k, err := vm.Find(m)
 		if err != nil || update {
-			k, err = vm.Fetch(ctx, s)
+			k, err = vm.Fetch(ctx, m)
 		}
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s\t%s\t%s\n", k.Suite, k.Release, k.Image)
+		fmt.Printf("%s\t%s\t%s\n", k.Machine, k.Release, k.Image)
 	}
 	return nil
 }

@@ -59,7 +59,11 @@ func superviseRunner() error {
 
 // report says on the port that init failed, if the port is there.
 func report(err error) {
-	port, openErr := openPort()
+	script, readErr := readScript()
+	if readErr != nil {
+		return
+	}
+	port, openErr := openPort(script.Port)
 	if openErr != nil {
 		return
 	}

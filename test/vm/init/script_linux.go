@@ -21,33 +21,50 @@ import (
 
 // runScript runs the script and reports it.
 func runScript() {
-	port, err := openPort()
+	script, err := readScript()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "init:", err)
+		os.Exit(1)
+	}
+	port, err := openPort(script.Port)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "init:", err)
 		os.Exit(1)
 	}
 	s := &sender{port: port, enc: json.NewEncoder(port)}
-	if err := s.script(); err != nil {
+	if err := s.run(script); err != nil {
 		text := err.Error()
 		s.send(wire.Frame{Error: &text})
 	}
 	s.drain()
 }
 
+func readScript() (*wire.Script, error) {
+	data, err := os.ReadFile(wire.ScriptPath)
+	if err != nil {
+		return nil, err
+	}
+	var script wire.Script
+	if err := json.Unmarshal(data, &script); err != nil {
+		return nil, fmt.Errorf("%s: %w", wire.ScriptPath, err)
+	}
+	return &script, nil
+}
+
 // openPort opens the port that frames leave by, and makes it leave bytes alone.
-func openPort() (*os.File, error) {
-	port, err := os.OpenFile(wire.Port, os.O_WRONLY|unix.O_NOCTTY, 0)
+func openPort(name string) (*os.File, error) {
+	port, err := os.OpenFile(name, os.O_WRONLY|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
 	}
 	t, err := unix.IoctlGetTermios(int(port.Fd()), unix.TCGETS)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", wire.Port, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	t.Oflag &^= unix.OPOST
 	t.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG
 	if err := unix.IoctlSetTermios(int(port.Fd()), unix.TCSETS, t); err != nil {
-		return nil, fmt.Errorf("%s: %w", wire.Port, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return port, nil
 }
@@ -76,20 +93,13 @@ func (s *sender) send(f wire.Frame) {
 	}
 }
 
-func (s *sender) script() error {
-	data, err := os.ReadFile(wire.ScriptPath)
-	if err != nil {
-		return err
-	}
-	var script wire.Script
-	if err := json.Unmarshal(data, &script); err != nil {
-		return fmt.Errorf("%s: %w", wire.ScriptPath, err)
-	}
+// run runs the script's commands.
+func (s *sender) run(script *wire.Script) error {
 	s.send(wire.Frame{Booted: &wire.Booted{}})
 	s.drain()
 	for i, c := range script.Commands {
 		start := time.Now()
-		code, err := s.run(i, c)
+		code, err := s.command(i, c)
 		exit := wire.Exit{Command: i, Code: code, Duration: time.Since(start)}
 		if err != nil {
 			exit.Why = err.Error()
@@ -106,8 +116,8 @@ func (s *sender) script() error {
 	return nil
 }
 
-// run runs a command and returns its exit code, or -1 and what became of it.
-func (s *sender) run(index int, c wire.Command) (int, error) {
+// command runs a command and returns its exit code, or -1 and what became of it.
+func (s *sender) command(index int, c wire.Command) (int, error) {
 	ctx := context.Background()
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc

@@ -10,11 +10,9 @@ const ScriptPath = "/script.json"
 // ModulesPath is where the kernel modules lie that the VM is to load.
 const ModulesPath = "/modules"
 
-// Port is the serial port that frames leave by.
-const Port = "/dev/ttyS1"
-
 // Script is what a VM is to do.
 type Script struct {
+	Port     string // the serial port that frames leave by
 	Commands []Command
 	Collect  []string // files to carry out at the end, patterns of filepath.Match
 }
