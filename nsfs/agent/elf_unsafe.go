@@ -95,9 +95,14 @@ func executableFile() (*os.File, error) {
 // duplicateHigh returns a descriptor of f with a high number, so that the shuffle of
 // descriptors before an exec does not hit it.
 func duplicateHigh(f *os.File) (*os.File, error) {
-	high, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 64)
+	least := 64
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && limit.Cur <= 64 {
+		least = int(limit.Cur) - 1 // the last there is
+	}
+	high, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, least)
 	if err != nil {
-		return nil, fmt.Errorf("duplicate agent executable: %w", err)
+		return nil, fmt.Errorf("duplicate agent executable (raise the limit of open files: ulimit -Hn): %w", err)
 	}
 	return os.NewFile(uintptr(high), "renest-agent"), nil
 }
