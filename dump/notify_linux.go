@@ -101,6 +101,9 @@ func (n *Notify) look(when string, o Options) (*topology.Graph, []forecast.Findi
 			fatal = fmt.Errorf("%s: %s: way out: %s: %w", when, f, f.WayOut(), ErrVeto)
 			continue
 		}
+		if f.Verdict == forecast.Refuses && o.Still {
+			continue // CRIU has not, having been told that a namespace is external, as runc does
+		}
 		n.say(f.String() + ": way out: " + f.WayOut())
 	}
 	return g, findings, fatal

@@ -29,6 +29,10 @@ var (
 
 	// ErrDenied: the kernel has the answer and does not give it to the caller.
 	ErrDenied = errors.New("permission denied")
+
+	// ErrForeignProc: a procfs is another pid namespace's, and its numbers are not
+	// those that the caller's system calls take.
+	ErrForeignProc = errors.New("belongs to another pid namespace")
 )
 
 // Error is a failed operation on an object of the kernel's.

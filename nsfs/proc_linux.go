@@ -110,7 +110,7 @@ func (p *Proc) verifySelf(path, number string) error {
 }
 
 func foreign(path string) error {
-	return fmt.Errorf("the procfs at %s belongs to another pid namespace (mount one's own over it: mount -t proc proc %s)", path, path)
+	return fmt.Errorf("the procfs at %s %w (mount one's own over it: mount -t proc proc %s)", path, ErrForeignProc, path)
 }
 
 // hides reads the options of the mount that holds fd, see [Proc.Hides].

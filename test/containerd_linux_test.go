@@ -28,24 +28,11 @@ import (
 // verified, and the container goes on counting. A bit that is wrong in containerd's
 // store, which it does not look at again, is caught.
 func TestContainerdCheckpoint(t *testing.T) {
-	criu.Require(t)
-	busybox := require.Busybox(t)
-	require.Command(t, "runc", "runc")
-	d := startContainerd(t)
-	conf := filepath.Join(d.dir, "criu/runc.conf")
-	renest(t, 0, "hook", "--install", "--for", "runc", "--etc", d.dir)
-	withTestOptions(t, conf)
+	d := newContainerd(t)
+	d.start(t, "first", nil)
+	before := d.dump(t, "first")
 
-	d.run(t, "image", "import", writeImage(t, d.dir, busybox))
-	d.run(t, "run", "--detach", "--null-io", "--cgroup", "/"+d.name, "--annotation", "org.criu.config="+conf, imageName, "first")
-	waitFor(t, "the container counts", func() bool { return d.count() > 2 })
-	d.run(t, "containers", "checkpoint", "--task", "first", "renest.test/checkpoint:1")
-	before := d.count()
-	for _, args := range [][]string{{"task", "rm", "--force", "first"}, {"containers", "rm", "first"}} {
-		d.run(t, args...)
-	}
-
-	blob := d.checkpoint(t, "renest.test/checkpoint:1")
+	blob := d.checkpoint(t, checkpointName)
 	saved := filepath.Join(d.dir, "saved")
 	if err := os.Mkdir(saved, 0o700); err != nil {
 		t.Fatal(err)
@@ -58,13 +45,39 @@ func TestContainerdCheckpoint(t *testing.T) {
 	}
 
 	mend := tamper(t, blob, filepath.Join(saved, images.Name))
-	said, err := d.try("containers", "restore", "--live", "tampered", "renest.test/checkpoint:1")
+	said, err := d.try("containers", "restore", "--live", "tampered", checkpointName)
 	if log := d.log(t, "tampered"); err == nil || !strings.Contains(saidBy(log), "is damaged") {
 		t.Errorf("a tampered image is not caught: %v: %s%s", err, said, saidBy(log))
 	}
 	mend()
-	d.run(t, "containers", "restore", "--live", "again", "renest.test/checkpoint:1")
+	d.restore(t, "again")
 	if log := d.log(t, "again"); !strings.Contains(saidBy(log), "renest: verified: ") {
+		t.Errorf("the hook says: %s", saidBy(log))
+	}
+	waitFor(t, fmt.Sprintf("the container counts on from %d", before), func() bool { return d.count() > before })
+}
+
+// TestContainerdSharedPIDNamespace has a container of a pod restored into the pid
+// namespace of another: CRIU enters that for all its children, where the hook cannot
+// look at what there is. It says so, and does not fail what it knows nothing against.
+func TestContainerdSharedPIDNamespace(t *testing.T) {
+	d := newContainerd(t)
+	file := filepath.Join(d.dir, "pid")
+	d.start(t, "pod", []string{"--pid-file", file}, "/bin/busybox", "sh", "-c", "while :; do /bin/busybox sleep 1000; done") // it reaps
+	pid, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.start(t, "member", []string{"--with-ns", "pid:/proc/" + strings.TrimSpace(string(pid)) + "/ns/pid"})
+	d.run(t, "task", "checkpoint", "--image-path", d.dir+"/images", "--work-path", d.dir+"/work", "member")
+	log, err := os.ReadFile(filepath.Join(d.dir, "work/dump.log"))
+	// What was foreseen is not said again of a dump that CRIU has made.
+	if err != nil || strings.Count(saidBy(string(log)), "CRIU refuses") != 1 {
+		t.Errorf("%v, the hook says: %s", err, saidBy(string(log)))
+	}
+	before := d.dump(t, "member")
+	d.restore(t, "again")
+	if log := d.log(t, "again"); !strings.Contains(saidBy(log), "nothing is verified") {
 		t.Errorf("the hook says: %s", saidBy(log))
 	}
 	waitFor(t, fmt.Sprintf("the container counts on from %d", before), func() bool { return d.count() > before })
@@ -99,7 +112,22 @@ func tamper(t *testing.T, blob, file string) (mend func()) {
 // containerd is a containerd of the test's own.
 type containerd struct {
 	dir, name string
-	init      int // of the pid namespace in which it is
+	init      int    // of the pid namespace in which it is
+	conf      string // of CRIU's
+}
+
+// newContainerd starts one that has an image, and the hook installed.
+func newContainerd(t *testing.T) *containerd {
+	t.Helper()
+	criu.Require(t)
+	busybox := require.Busybox(t)
+	require.Command(t, "runc", "runc")
+	d := startContainerd(t)
+	d.conf = filepath.Join(d.dir, "criu/runc.conf")
+	renest(t, 0, "hook", "--install", "--for", "runc", "--etc", d.dir)
+	withTestOptions(t, d.conf)
+	d.run(t, "image", "import", writeImage(t, d.dir, busybox))
+	return d
 }
 
 // startContainerd starts one in a pid and a mount namespace of its own: whatever it
@@ -173,6 +201,32 @@ func (d *containerd) run(t *testing.T, args ...string) string {
 	return said
 }
 
+// start starts a container, with options of ctr run, to count, or for another command.
+func (d *containerd) start(t *testing.T, id string, options []string, command ...string) {
+	t.Helper()
+	args := []string{"run", "--detach", "--null-io", "--cgroup", "/" + d.name + "/" + id, "--annotation", "org.criu.config=" + d.conf}
+	d.run(t, append(append(append(args, options...), imageName, id), command...)...)
+}
+
+// dump checkpoints a container that counts, ends it, and returns how far it was.
+func (d *containerd) dump(t *testing.T, id string) (count int) {
+	t.Helper()
+	waitFor(t, "the container counts", func() bool { return d.count() > 2 })
+	d.run(t, "containers", "checkpoint", "--task", id, checkpointName)
+	count = d.count()
+	d.run(t, "task", "rm", "--force", id)
+	d.run(t, "containers", "rm", id)
+	return count
+}
+
+// restore makes a container of the checkpoint.
+func (d *containerd) restore(t *testing.T, id string) {
+	t.Helper()
+	if said, err := d.try("containers", "restore", "--live", id, checkpointName); err != nil {
+		t.Fatalf("ctr containers restore: %v: %s%s", err, said, errorsOf(d.log(t, id)))
+	}
+}
+
 // count is how far the container is, 0 if that cannot be seen just now.
 func (d *containerd) count() (n int) {
 	for _, pid := range family(d.init) {
@@ -221,7 +275,10 @@ func (d *containerd) log(t *testing.T, id string) string {
 	return string(log)
 }
 
-const imageName = "renest.test/counter:1"
+const (
+	imageName      = "renest.test/counter:1"
+	checkpointName = "renest.test/checkpoint:1"
+)
 
 // writeImage makes a container image of a busybox that counts in memory; what it is
 // at, a child has in its environment.

@@ -116,7 +116,12 @@ func removeCgroups(name string) bool {
 	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
 		dirs, _ := filepath.Glob(pattern + name)
 		for _, dir := range dirs {
-			_ = os.Remove(filepath.Join(dir, "conmon"))
+			inner, _ := os.ReadDir(dir)
+			for _, child := range inner {
+				if child.IsDir() {
+					_ = os.Remove(filepath.Join(dir, child.Name()))
+				}
+			}
 			if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return false
 			}
