@@ -33,7 +33,7 @@ func ParseMode(s string) (Mode, error) {
 			return Mode(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown mode %q (known: enforce, warn, off)", s)
+	return 0, fmt.Errorf("unknown mode %.80q (known: enforce, warn, off)", s)
 }
 
 // Guard runs a hook in a mode: it returns the error that CRIU is to fail with, and

@@ -2,14 +2,17 @@ package test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/checkpoint-restore/go-criu/v7"
 	"github.com/checkpoint-restore/go-criu/v7/rpc"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/renest/renest/dump"
@@ -148,22 +151,33 @@ func TestHookSavesAndVerifies(t *testing.T) {
 
 // What nobody foresaw: an action of a later CRIU, no variables, no such process.
 func TestHookBadInput(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name string
 		env  []string
 		want string // said, and exit code 1 where it begins with !
 	}{
 		{"later action", []string{"CRTOOLS_SCRIPT_ACTION=post-mortem", "CRTOOLS_IMAGE_DIR=/"}, `action "post-mortem" is unknown`},
-		{"no dir", []string{"CRTOOLS_SCRIPT_ACTION=post-dump", "CRTOOLS_INIT_PID=1"}, "!do not say what it is about"},
-		{"no pid", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/"}, "!do not say what it is about"},
+		{"later action alone", []string{"CRTOOLS_SCRIPT_ACTION=post-mortem"}, `action "post-mortem" is unknown`},
+		{"no dir", []string{"CRTOOLS_SCRIPT_ACTION=post-dump", "CRTOOLS_INIT_PID=1"}, "!CRTOOLS_IMAGE_DIR is not set"},
+		{"no pid", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/"}, `!CRTOOLS_INIT_PID is ""`},
 		{"no pid, warn", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "RENEST_HOOK=warn"}, "the mode is warn"},
+		{"pid of nobody", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "CRTOOLS_INIT_PID=-1"}, `!CRTOOLS_INIT_PID is "-1"`},
 		{"pid gone", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "CRTOOLS_INIT_PID=99999999"}, "!no such process"},
 		{"off", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "RENEST_HOOK=off"}, ""},
 		{"odd mode", []string{"CRTOOLS_SCRIPT_ACTION=pre-resume", "CRTOOLS_IMAGE_DIR=/", "RENEST_HOOK=maybe"}, "taken for enforce"},
 		{"not of interest", []string{"CRTOOLS_SCRIPT_ACTION=network-lock", "CRTOOLS_IMAGE_DIR=/"}, ""},
+		{"not of interest, alone", []string{"CRTOOLS_SCRIPT_ACTION=pre-stream"}, ""},
+		{"configuration of pipe", []string{"CRTOOLS_SCRIPT_ACTION=network-lock", "RENEST_HOOK_CONF=" + pipe}, "is not a file; taken for enforce"},
+		{"endless configuration", []string{"CRTOOLS_SCRIPT_ACTION=network-lock", "RENEST_HOOK_CONF=/dev/zero"}, "is not a file; taken for enforce"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			cmd := exec.Command(program(t, "renest"))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, program(t, "renest"))
 			cmd.Env = append([]string{"RENEST_HOOK_CONF=/nonexistent"}, test.env...)
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

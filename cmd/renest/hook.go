@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -88,28 +87,24 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 	if mode == dump.Off {
 		return nil
 	}
-	if dir != "" {
-		if _, err := os.Stat(dir + "/" + dumpcriu.RecordName); err == nil {
-			return nil // renest criu is at it, and looks for itself
-		}
-	}
-	during := &dump.Notify{Dir: dir, Save: images.WriteBeside, Mode: mode, Say: say}
-	after := &restore.Notify{Dir: dir, Load: images.ReadFile, Mode: mode, Say: say}
-	var pid int
-	var err error
 	switch action {
-	case "pre-dump", "post-dump", "post-restore":
-		pid, err = strconv.Atoi(os.Getenv(hookPID))
+	case "pre-dump", "post-dump", "pre-restore", "post-restore", "post-resume":
+	case "pre-stream", "network-lock", "network-unlock", "setup-namespaces", "post-setup-namespaces",
+		"pre-resume", "orphan-pts-master", "status-ready", "query-ext-files":
+		return nil
+	default:
+		say("action " + strconv.Quote(action) + " is unknown to this version, nothing was done")
+		return nil
 	}
-	if err == nil && dir == "" {
-		err = errors.New("empty")
-	}
+	pid, err := subject(action, dir)
 	if err != nil {
-		return mode.Guard(say, func() error {
-			return fmt.Errorf("%s and %s do not say what it is about: %w", hookPID, hookDir, err)
-		})
+		return mode.Guard(say, func() error { return err })
 	}
-	during.PID = pid
+	if _, err := os.Stat(dir + "/" + dumpcriu.RecordName); err == nil {
+		return nil // renest criu is at it, and looks for itself
+	}
+	during := &dump.Notify{PID: pid, Dir: dir, Save: images.WriteBeside, Mode: mode, Say: say}
+	after := &restore.Notify{Dir: dir, Load: images.ReadFile, Mode: mode, Say: say}
 	switch action {
 	case "pre-dump":
 		return preDump(during, say)
@@ -119,14 +114,27 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 		return after.PreRestore()
 	case "post-restore":
 		return postRestore(after, pid, say)
-	case "post-resume":
+	default:
 		return postResume(after, say)
-	case "network-lock", "network-unlock", "setup-namespaces", "post-setup-namespaces",
-		"pre-resume", "orphan-pts-master", "status-ready", "query-ext-files":
-		return nil
 	}
-	say("action " + strconv.Quote(action) + " is unknown to this version, nothing was done")
-	return nil
+}
+
+// subject is the root task of the tree that an action is about, 0 before there is one
+// and when it does not matter any more.
+func subject(action, dir string) (int, error) {
+	if dir == "" {
+		return 0, errors.New(hookDir + " is not set, which CRIU sets to its folder of images")
+	}
+	switch action {
+	case "pre-restore", "post-resume":
+		return 0, nil
+	}
+	text := os.Getenv(hookPID)
+	pid, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || pid <= 0 {
+		return 0, fmt.Errorf("%s is %q, which CRIU sets to the pid of the root task", hookPID, text)
+	}
+	return int(pid), nil
 }
 
 // hookConfig is where the mode is set for hooks that CRIU starts.
@@ -146,11 +154,11 @@ func readMode(say func(string)) dump.Mode {
 	if p := os.Getenv("RENEST_HOOK_CONF"); p != "" {
 		path = p
 	}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return dump.Enforce
-	}
 	mode := dump.Enforce
+	data, err := readHookConfig(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return mode
+	}
 	if err == nil {
 		mode, err = parseHookConfig(data)
 	}
@@ -160,25 +168,50 @@ func readMode(say func(string)) dump.Mode {
 	return mode
 }
 
+// maxHookConfig bounds a configuration.
+const maxHookConfig = 64 << 10
+
+// readHookConfig reads a file, and waits for none that is something else: a tree may
+// stand still meanwhile.
+func readHookConfig(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, errors.Unwrap(err) // the path is named by the caller
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, errors.New("is not a file")
+	}
+	if st.Size() > maxHookConfig {
+		return nil, fmt.Errorf("is longer than %d bytes", maxHookConfig)
+	}
+	return io.ReadAll(io.LimitReader(f, maxHookConfig))
+}
+
 // parseHookConfig reads a configuration: lines of KEY = VALUE, # begins a comment.
 func parseHookConfig(data []byte) (dump.Mode, error) {
 	mode := dump.Enforce
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for n := 1; lines.Scan(); n++ {
-		line, _, _ := strings.Cut(lines.Text(), "#")
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		line, _, _ = strings.Cut(line, "#")
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
 		key, value, ok := strings.Cut(line, "=")
 		if !ok || strings.TrimSpace(key) != "mode" {
-			return dump.Enforce, fmt.Errorf("line %d: %q is not mode = MODE", n, line)
+			return dump.Enforce, fmt.Errorf("line %d: %.80q is not mode = MODE", n, line)
 		}
 		var err error
 		if mode, err = dump.ParseMode(strings.TrimSpace(value)); err != nil {
 			return dump.Enforce, fmt.Errorf("line %d: %w", n, err)
 		}
 	}
-	return mode, lines.Err()
+	return mode, nil
 }
 
 // modeValue is a flag's mode.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/renest/renest/dump"
@@ -67,10 +68,17 @@ func TestParseHookConfig(t *testing.T) {
 		{"mode = maybe", dump.Enforce, false},
 		{"mod = warn", dump.Enforce, false},
 		{"warn", dump.Enforce, false},
+		{"mode = warn\r\n", dump.Warn, true},
+		{"mode = off\nmode = warn", dump.Warn, true},
+		{"\n\nmode = \"warn\"", dump.Enforce, false},
+		{strings.Repeat("x", 100_000), dump.Enforce, false},
 	} {
 		got, err := parseHookConfig([]byte(test.text))
 		if got != test.want || (err == nil) != test.ok {
 			t.Errorf("%q: %v, %v", test.text, got, err)
+		}
+		if err != nil && len(err.Error()) > 200 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
 	}
 }
