@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,6 +51,27 @@ func (s *stranger) echo(t *testing.T, line string) string {
 		t.Fatalf("pid %d says nothing: %v", s.pid, s.out.Err())
 	}
 	return s.out.Text()
+}
+
+// TestHoldAgain holds a program that was just let go, and has not made its own call again.
+func TestHoldAgain(t *testing.T) {
+	s := start(t, "sleep", "1000")
+	hold := func() error {
+		return tracee.Hold(t.Context(), s.pid, func(h *tracee.Held) error {
+			_, err := h.Call("getpid", unix.SYS_GETPID)
+			return err
+		})
+	}
+	for started := time.Now(); hold() != nil; { // it is yet to come there
+		if time.Since(started) > time.Minute {
+			t.Fatal(hold())
+		}
+	}
+	for i := range 1000 {
+		if err := hold(); err != nil {
+			t.Fatalf("for the %dth time: %v", i, err)
+		}
+	}
 }
 
 // TestHold has a program that waits for its input fork a child of its own, which

@@ -37,12 +37,17 @@ func resumed(r registers) registers {
 // instruction is syscall.
 var instruction = []byte{0x0f, 0x05}
 
-// caller returns where the instruction is that a thread made its call by.
+// caller returns where the instruction is that a thread made its call by: the next one,
+// where it is to be made again and was not yet.
 func caller(tid int, r registers) (uint64, bool) {
 	code := make([]byte, len(instruction))
-	at := r.Rip - uint64(len(code))
-	n, _ := ReadMemory(tid, uintptr(at), code)
-	return at, n == len(code) && bytes.Equal(code, instruction)
+	for _, at := range []uint64{r.Rip - uint64(len(code)), r.Rip} {
+		n, _ := ReadMemory(tid, uintptr(at), code)
+		if n == len(code) && bytes.Equal(code, instruction) {
+			return at, true
+		}
+	}
+	return 0, false
 }
 
 // calling has registers make a call at an instruction.
