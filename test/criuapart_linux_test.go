@@ -107,16 +107,13 @@ func newCgroup(t *testing.T) *os.File {
 // it tells where that is rooted.
 func cgroupsFrom(t *testing.T, pid int) string {
 	t.Helper()
-	out, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-C", "cat", "/proc/self/cgroup").Output()
+	text, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-C", "cat", "/proc/self/cgroup").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(out)) {
-		if strings.HasPrefix(line, "0::") {
-			return line
-		}
-	}
-	return ""
+	_, path, _ := strings.Cut("\n"+string(text), "\n0::")
+	path, _, _ = strings.Cut(path, "\n")
+	return path
 }
 
 // ofThreads lists the namespaces of a type that threads of a process are in.
@@ -176,7 +173,7 @@ func threadsIn(t *testing.T, pid int, typ string) bool {
 	t.Helper()
 	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*")
 	in := ofThreads(t, pid, typ)
-	return len(threads) > 1 && len(in) == 1 && in[0] != ofThreads(t, parentOf(t, pid), typ)[0]
+	return len(threads) > 1 && len(in) == 1 && !slices.Equal(in, ofThreads(t, parentOf(t, pid), typ))
 }
 
 // TestCRIUApartAlone has processes of one thread in namespaces that nobody with several
@@ -195,7 +192,7 @@ func TestCRIUApartAlone(t *testing.T) {
 		"user":                {"", "( user=0:100000:65536 euid=1000 sid ( ) )", 1, 3},
 		"user in user":        {container, "( user=0:1000:1000 user=0:10:100 sid ) ( user=0:2000:10 )", 1, 3},
 		"what it owns":        {container + "net ", "( user=0:1000:1000 uts ipc cgroup net sid ( ) )", 1, 3},
-		"setgroups denied":    {container, "( deny=0:1000:1000 sid )", 1, 2},
+		"setgroups denied":    {container, "group=5 ( deny=0:1000:1000 sid )", 1, 2},
 		"root is not mapped":  {container, "( user=5:1005:1000 euid=7 )", 1, 2},
 		"a container's child": {container, "( user=0:1000:1000 sid pid ( mnt pivot=/inner sid ) )", 2, 3},
 	} {
@@ -228,4 +225,26 @@ func rightsOfAll(t *testing.T, root int) (list []string) {
 	}
 	slices.Sort(list) // CRIU keeps no order of children
 	return list
+}
+
+// TestCRIUCredentials has tasks with groups that CRIU could not give them again: its
+// restore would fail, with the tree gone.
+func TestCRIUCredentials(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	c := newCRIU(t)
+	for name, test := range map[string]struct{ tokens, want string }{
+		"not mapped": {"group=5 user=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ) leave", "the supplementary group 5 is not mapped there"},
+		"denied":     {"group=100005 deny=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ) leave", "setgroups(2) is denied there"},
+		"apart":      {"group=5 user=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ( user=0:1000:10 ) ) leave", "a restore cannot give it that; start it without"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startShape(t, strings.ReplaceAll(test.tokens, "DIR", shapeRoot(t)))
+			out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(s.root), "-D", t.TempDir())
+			if !strings.Contains(out, test.want) || !alive(s.root) {
+				t.Errorf("it lives: %v, renest says %q", alive(s.root), out)
+			}
+		})
+	}
 }

@@ -231,7 +231,7 @@ func rightsOf(t *testing.T, pid int) string {
 	}
 	var list []string
 	for line := range strings.Lines(string(b)) {
-		for _, name := range []string{"Uid:", "Gid:", "CapEff:", "CapPrm:", "Seccomp:", "SigBlk:"} {
+		for _, name := range []string{"Uid:", "Gid:", "Groups:", "CapEff:", "CapPrm:", "Seccomp:", "SigBlk:"} {
 			if strings.HasPrefix(line, name) {
 				list = append(list, strings.TrimSpace(line))
 			}

@@ -37,11 +37,13 @@ func TestCRIUSibling(t *testing.T) {
 			end(t, top)
 
 			name := uniqueName("sibling")
+			rewind := logsOf(t, test.leaf.Root)
 			r := c.restore(t, dir, name)
 			if parent := parentOf(t, r.pids[0]); test.depth > 1 && nspid(t, parent)[len(nspid(t, parent))-1] != "1" {
 				t.Errorf("its parent is %d, %v, not the init above", parent, nspid(t, parent))
 			}
 			renest(t, 0, "rm", name)
+			rewind()
 
 			cmd := exec.Command(program(t, "renest"), "criu", "restore", "-S", "--criu", c.path, "-D", dir, "--name", name)
 			out, err := cmd.StdoutPipe()

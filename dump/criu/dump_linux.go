@@ -153,7 +153,7 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 	}
 	layers, err := Split(g, parents)
 	for _, l := range layers {
-		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l), d.judgeApart(l), d.judgeQueues(ctx, l))
+		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l), d.judgeApart(l), d.judgeCredentials(l), d.judgeQueues(ctx, l))
 	}
 	return g, layers, err
 }
@@ -183,6 +183,11 @@ func (d *dumper) settle(ctx context.Context) error {
 		return fmt.Errorf("the tree changed while it was about to be dumped: it was %s, and is %s; try again", was, is)
 	}
 	d.graph, d.layers = g, layers
+	for i, l := range layers {
+		if d.record.Layers[i].Groups, err = d.groupsApart(l); err != nil {
+			return err
+		}
+	}
 	record, err := d.record.Encode()
 	if err != nil {
 		return err

@@ -52,6 +52,9 @@ func isInit(t *topology.Task) bool {
 	return t.TID == t.PID && len(t.NSPID) > 0 && t.NSPID[len(t.NSPID)-1] == 1
 }
 
+// isZombie reports whether a task has ended: of its namespaces two are left then.
+func isZombie(t *topology.Task) bool { return t.Namespaces[topology.InMnt] == nil }
+
 // Split parts the tasks of a tree into layers, each after the one above. The graph is
 // of package dump, with the inits above the tree; parents has the parent of each of
 // its processes. The error has every reason why CRIU cannot take the tree, or would
@@ -255,7 +258,7 @@ func (s *splitter) judgeTask(l *Layer, t *topology.Task) {
 		switch {
 		case t.TID != t.PID:
 			s.refuse("%s is in %s, its process is not: CRIU restores all threads where the first one is", who(t), n.Name())
-		case slices.Contains(ApartTypes[:], typ) && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
+		case slices.Contains(ApartTypes[:], typ) && !isZombie(t) && !n.External && (n.Owner == l.User() || topology.IsAncestor(l.User(), n.Owner)):
 			// To enter it takes rights there, which the layer's root has.
 			if !slices.Contains(l.Apart, t) {
 				l.Apart = append(l.Apart, t)

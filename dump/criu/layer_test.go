@@ -201,6 +201,10 @@ func TestSplitRefuses(t *testing.T) {
 		"init of another's": {func(n *nest) {
 			n.container(40, 20, topology.PID, topology.User, topology.Mnt, topology.UTS, topology.IPC, topology.Net)
 		}, "which belongs to another user namespace than it is in"},
+		"nested user of a zombie": {func(n *nest) {
+			t := n.container(22, 20, topology.User)
+			t.Namespaces = [topology.NumLinks]*topology.Namespace{topology.InUser: t.Namespaces[topology.InUser], topology.InPID: t.Namespaces[topology.InPID]}
+		}, "Can't dump nested user namespace for 22"},
 		"thread elsewhere":    {func(n *nest) { n.container(22, 20, topology.UTS).PID = 21 }, "restores all threads where the first one is"},
 		"parent is far above": {func(n *nest) { n.container(32, 31, all()...); n.parents[32] = 21 }, "its parent, pid 21 (x), is not in the pid namespace above"},
 		"parent is shut out": {func(n *nest) {

@@ -37,6 +37,9 @@ type LayerRecord struct {
 	Inside bool   `json:"inside,omitempty"`
 	// External are the net namespaces that CRIU was told not to dump.
 	External []External `json:"external,omitempty"`
+	// Groups are the supplementary groups of the processes in other user namespaces than
+	// the first task, by pid, as that one numbers them.
+	Groups map[int][]uint32 `json:"groups,omitempty"`
 }
 
 // External is a namespace that a restore hands to CRIU.
@@ -49,6 +52,7 @@ const (
 	recordVersion = 1
 	maxRecord     = 1 << 20
 	maxLayers     = 32 // the kernel nests no more pid namespaces
+	maxGroups     = 1 << 16
 )
 
 // Encode returns the record's file.
@@ -96,10 +100,21 @@ func (r *Record) validate() error {
 			return fmt.Errorf("two layers in folder %q", l.Dir)
 		case l.PID <= 0:
 			return errors.New("a layer without a pid")
+		case tooManyGroups(l.Groups):
+			return fmt.Errorf("a task with more than %d groups", maxGroups)
 		case l.Root != "" && (!filepath.IsAbs(l.Root) || strings.ContainsRune(l.Root, 0)):
 			return fmt.Errorf("root directory %q is not an absolute path", l.Root)
 		}
 		dirs[l.Dir] = true
 	}
 	return nil
+}
+
+func tooManyGroups(groups map[int][]uint32) bool {
+	for _, list := range groups {
+		if len(list) > maxGroups { // NGROUPS_MAX
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package criu
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -98,12 +99,36 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace) (err erro
 		if err != nil {
 			return err
 		}
+		if n.Type == topology.User {
+			if err := setGroups(l.ctx, pid, l.layer.record.Groups[t.PID]); err != nil {
+				return fmt.Errorf("give task %d its groups: %w", t.PID, err)
+			}
+		}
 		flag := uintptr(nsfs.Link(topology.LinkOf(n.Type)).Type())
 		if err := follow(l.ctx, pid, number, flag); err != nil {
 			return fmt.Errorf("lead task %d into %s: %w", t.PID, n.Name(), err)
 		}
 	}
 	return nil
+}
+
+// setGroups gives a process of one thread supplementary groups, as it numbers them.
+func setGroups(ctx context.Context, pid int, groups []uint32) error {
+	if len(groups) == 0 {
+		return nil // as those are whom CRIU has made
+	}
+	return tracee.Hold(ctx, pid, func(h *tracee.Held) error {
+		at, err := h.Place(4*len(groups), func(uint64) (b []byte) {
+			for _, gid := range groups {
+				b = binary.NativeEndian.AppendUint32(b, gid)
+			}
+			return b
+		})
+		if err == nil {
+			_, err = h.Call("setgroups", unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(at))
+		}
+		return err
+	})
 }
 
 // follow has all threads of a process enter a namespace of another one.

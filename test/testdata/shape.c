@@ -7,6 +7,7 @@
  *   user=INSIDE:OUTSIDE:COUNT  a new user namespace, and be its root if it has one
  *   deny=INSIDE:OUTSIDE:COUNT  the same, where setgroups(2) is denied
  *   euid=UID                   be that user, with all capabilities
+ *   group=GID                  have that supplementary group alone
  *   (  ...  )                  a child, which carries out what is inside
  *   join=TYPE                  enter that namespace of the last child
  *   own=TYPE                   keep a descriptor of one's own namespace
@@ -30,6 +31,7 @@
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
@@ -279,6 +281,10 @@ static void one(char *token)
 		unshare_user(arg, !strcmp(token, "deny"));
 	} else if (!strcmp(token, "euid")) {
 		be(atoi(arg));
+	} else if (!strcmp(token, "group")) {
+		gid_t gid = atoi(arg);
+		if (setgroups(1, &gid))
+			err(1, "group=%s", arg);
 	} else if (!strcmp(token, "join")) {
 		fd = open_ns(last, arg);
 		if (setns(fd, 0))

@@ -1,0 +1,140 @@
+package criu
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/topology"
+)
+
+// judgeCredentials refuses processes with ids that their user namespace does not map. CRIU
+// restores ids as they look from inside (dump_creds, criu/pie/parasite.c), and its task
+// dies of what it cannot set.
+func (d *dumper) judgeCredentials(l *Layer) error {
+	var errs []error
+	for _, t := range l.Tasks {
+		n := t.Namespaces[topology.InUser]
+		if n == nil || n.External || t.TID != t.PID {
+			continue
+		}
+		s, err1 := d.status(t.PID)
+		groups, err2 := d.groups(t)
+		if err1 != nil || err2 != nil {
+			continue // it has ended
+		}
+		if n != l.User() {
+			groups = nil // see groupsApart
+		}
+		if err := settable(n, &s, groups); err != nil {
+			errs = append(errs, fmt.Errorf("%s could not become again what it is in %s: %w", who(t), n.Name(), err))
+		}
+	}
+	_, err := d.groupsApart(l)
+	return errors.Join(append(errs, err)...)
+}
+
+func (d *dumper) status(pid int) (s nsfs.Status, err error) {
+	t, err := d.proc.Task(pid)
+	if err != nil {
+		return s, err
+	}
+	defer t.Close()
+	return s, t.Status(&s)
+}
+
+// settable makes sure that a user namespace lets a process set its ids.
+func settable(n *topology.Namespace, s *nsfs.Status, groups []uint32) error {
+	uids, gids, ok := fromOutside(n)
+	if !ok {
+		return errors.New("its maps could not be read")
+	}
+	for i := range s.UID {
+		if _, ok := topology.MapUp(uids, s.UID[i]); !ok {
+			return fmt.Errorf("uid %d is not mapped there", s.UID[i])
+		}
+		if _, ok := topology.MapUp(gids, s.GID[i]); !ok {
+			return fmt.Errorf("gid %d is not mapped there", s.GID[i])
+		}
+	}
+	for _, gid := range groups {
+		if _, ok := topology.MapUp(gids, gid); !ok {
+			return fmt.Errorf("the supplementary group %d is not mapped there", gid)
+		}
+	}
+	if len(groups) > 0 && n.User.Setgroups == "deny" {
+		return errors.New("it has supplementary groups, and setgroups(2) is denied there")
+	}
+	return nil
+}
+
+// fromOutside returns the maps of a user namespace that lead to our own ids.
+func fromOutside(n *topology.Namespace) (uids, gids []topology.Extent, ok bool) {
+	all := []topology.Extent{{Count: math.MaxUint32}}
+	uids, gids = all, all
+	for ; n != nil && !n.External; n = n.Owner {
+		if n.User == nil {
+			return nil, nil, false
+		}
+		uids, gids = topology.Compose(uids, n.User.UIDMap), topology.Compose(gids, n.User.GIDMap)
+	}
+	return uids, gids, true
+}
+
+// groupsApart returns the supplementary groups of processes in other user namespaces, as
+// the root of the layer numbers them. A restore sets them before the process enters its
+// own, where setgroups(2) may be denied: CRIU leaves alone what is right already
+// (restore_creds, criu/pie/restorer.c).
+func (d *dumper) groupsApart(l *Layer) (map[int][]uint32, error) {
+	_, gids, _ := fromOutside(l.User())
+	all := map[int][]uint32{}
+	for _, t := range l.Apart {
+		if t.Namespaces[topology.InUser] == l.User() {
+			continue
+		}
+		groups, err := d.groups(t)
+		switch {
+		case errors.Is(err, nsfs.ErrGone):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for i, gid := range groups {
+			inside, ok := topology.MapUp(gids, gid)
+			if !ok {
+				return nil, fmt.Errorf("%s has the supplementary group %d, which %s does not map: a restore cannot give it that; start it without", who(t), gid, l.User().Name())
+			}
+			groups[i] = inside
+		}
+		if len(groups) > 0 {
+			all[t.PID] = groups
+		}
+	}
+	return all, nil
+}
+
+// groups returns the supplementary groups of a process.
+func (d *dumper) groups(t *topology.Task) ([]uint32, error) {
+	task, err := d.proc.Task(t.PID)
+	if err != nil {
+		return nil, err
+	}
+	defer task.Close()
+	text, err := task.ReadFile("status")
+	return groupsIn(string(text)), err
+}
+
+// groupsIn finds the supplementary groups in the text of /proc/PID/status.
+func groupsIn(status string) (groups []uint32) {
+	_, line, _ := strings.Cut(status, "\nGroups:")
+	line, _, _ = strings.Cut(line, "\n")
+	for field := range strings.FieldsSeq(line) {
+		if gid, err := strconv.ParseUint(field, 10, 32); err == nil {
+			groups = append(groups, uint32(gid))
+		}
+	}
+	return groups
+}
