@@ -99,7 +99,7 @@ type pin struct {
 func run(ctx context.Context, o Options, scan func(*dumper) error) (g *topology.Graph, err error) {
 	d := &dumper{
 		ctx: ctx, opts: o, reg: newRegistry(),
-		read: map[int]bool{}, socks: sockets{nets: map[uint64]*node{}},
+		read: map[int]bool{}, socks: sockets{known: map[uint64]*knownSocket{}},
 	}
 	if err := d.open(); err != nil {
 		return nil, fmt.Errorf("dump: %w", err)

@@ -3,6 +3,7 @@ package dump
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/renest/renest/nsfs"
@@ -59,9 +60,9 @@ func (f *flight) meet(s nsfs.Socket) bool {
 	return true
 }
 
-// inFlight looks at the descriptors that wait in a unix socket's queue, and are
-// nobody's until they are received. Through the socket p they would come to its task.
-func (r *reader) inFlight(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin) {
+// lookInto notes in k which namespaces wait in a unix socket's queue, and are nobody's
+// until they are received. Through the socket p they would come to its task.
+func (r *reader) lookInto(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin, k *knownSocket) {
 	if !s.Waiting() {
 		return
 	}
@@ -72,11 +73,14 @@ func (r *reader) inFlight(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin
 	object := taskNumbers(t) + " fd " + strconv.Itoa(p.FD)
 	p.Kind = topology.PinInFlight
 	w := way{kind: byFlight, task: member{t.PID(), t.TID()}, fd: p.FD}
-	pinned := map[*node]bool{}
 	add := func(n *node, passive bool) {
-		if n != nil && !pinned[n] {
-			pinned[n] = true
-			r.pins = append(r.pins, pin{node: n, Pin: p, passive: passive, sure: true})
+		at := slices.IndexFunc(k.flight, func(f flown) bool { return f.node == n })
+		switch {
+		case n == nil:
+		case at < 0:
+			k.flight = append(k.flight, flown{n, passive})
+		case !passive:
+			k.flight[at].passive = false
 		}
 	}
 	f := flight{d: r.d, met: map[uint64]bool{}}
@@ -88,16 +92,27 @@ func (r *reader) inFlight(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin
 			return
 		}
 		defer ns.Close()
-		if n := r.d.byNS(ns, nsfs.Net, w); n != home {
-			add(n, true)
-		}
+		add(r.d.byNS(ns, nsfs.Net, w), true)
 	}
 	f.meet(s)
 	if err := f.follow(s, total, 1); err != nil && !errors.Is(err, nsfs.ErrNotSupported) {
 		r.d.fault(object, "descriptors in flight", err)
 	}
-	if f.unseen > 0 {
-		r.d.miss.add(object, fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", f.unseen))
+	k.unseen = f.unseen
+}
+
+// inFlight adds what is in flight to one of a task's sockets, of which home is no news
+// where it is a socket's.
+func (r *reader) inFlight(t nsfs.Task, home *node, p topology.Pin, k *knownSocket) {
+	p.Kind = topology.PinInFlight
+	for _, f := range k.flight {
+		if !f.passive || f.node != home {
+			r.pins = append(r.pins, pin{node: f.node, Pin: p, passive: f.passive, sure: true})
+		}
+	}
+	if k.unseen > 0 {
+		r.d.miss.add(taskNumbers(t)+" fd "+strconv.Itoa(p.FD),
+			fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", k.unseen))
 	}
 }
 

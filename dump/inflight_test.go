@@ -4,9 +4,11 @@ package dump
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,6 +94,47 @@ func TestInFlightCircle(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || unseen {
 		t.Errorf("pins (-want +got), and not all seen: %v\n%s", unseen, diff)
 	}
+}
+
+// TestInFlightShared: what is in flight to a socket that tasks share is pinned through
+// each of them.
+func TestInFlightShared(t *testing.T) {
+	asUser(t)
+	fd, ino := orphan(t)
+	p := newPair(t)
+	defer p.close()
+	p.send(t, fd)
+	unix.Close(fd)
+	want := []topology.Pin{{Kind: topology.PinInFlight, PID: os.Getpid(), FD: p.out}}
+	for range 3 {
+		cmd := exec.Command("sleep", "300")
+		cmd.ExtraFiles = []*os.File{os.NewFile(uintptr(dup(t, p.out)), "socket")} // descriptor 3
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		err := cmd.Start()
+		cmd.ExtraFiles[0].Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait() // killed
+		})
+		want = append(want, topology.Pin{Kind: topology.PinInFlight, PID: cmd.Process.Pid, FD: 3})
+	}
+	slices.SortFunc(want, func(a, b topology.Pin) int { return a.PID - b.PID })
+	got, unseen := flightOf(t, ino, p.out)
+	if diff := cmp.Diff(want, got); diff != "" || unseen {
+		t.Errorf("pins (-want +got), and not all seen: %v\n%s", unseen, diff)
+	}
+}
+
+func dup(t *testing.T, fd int) int {
+	t.Helper()
+	n, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // TestInFlightDeep: a descriptor in flight to a socket that is in flight itself is found;

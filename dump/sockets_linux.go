@@ -2,6 +2,7 @@ package dump
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -9,27 +10,41 @@ import (
 	"github.com/renest/renest/topology"
 )
 
-// sockets are the sockets whose net namespace is known, by inode number: tasks
+// sockets are the sockets of which is known what they keep, by inode number: tasks
 // that forked have the same. The kernel counts those numbers up, through four
 // thousand million, before it uses one again.
 type sockets struct {
-	mu   sync.Mutex
-	nets map[uint64]*node
+	mu    sync.Mutex
+	known map[uint64]*knownSocket
 }
 
-func (s *sockets) lookup(ino uint64) *node {
+// knownSocket is what a socket keeps: its net namespace, and what is in flight to it.
+type knownSocket struct {
+	net    *node
+	flight []flown
+	unseen int // descriptors in flight
+}
+
+// flown is a namespace in flight.
+type flown struct {
+	node    *node
+	passive bool // by a socket, not by a descriptor of its own
+}
+
+func (s *sockets) lookup(ino uint64) *knownSocket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n := s.nets[ino]; n != nil && !gone(n) {
-		return n
+	k := s.known[ino]
+	if k == nil || gone(k.net) || slices.ContainsFunc(k.flight, func(f flown) bool { return gone(f.node) }) {
+		return nil
 	}
-	return nil
+	return k
 }
 
-func (s *sockets) store(ino uint64, n *node) {
+func (s *sockets) store(ino uint64, k *knownSocket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.nets[ino] = n
+	s.known[ino] = k
 }
 
 // unknownSocket is a socket that does not open its net namespace for the caller,
@@ -49,25 +64,27 @@ type unknownSocket struct {
 // A socket of the namespace that its task is in is no pin that the task is not.
 func (r *reader) socket(t nsfs.Task, home *node, fd int, ino uint64) {
 	p := topology.Pin{Kind: topology.PinSocket, PID: t.PID(), TID: threadOf(t), FD: fd}
-	n := (*node)(nil)
+	k := (*knownSocket)(nil)
 	if ino != 0 {
-		n = r.d.socks.lookup(ino)
+		k = r.d.socks.lookup(ino)
 	}
-	if n == nil {
-		if n = r.copySocket(t, home, p); n == nil {
+	if k == nil {
+		if k = r.copySocket(t, home, p); k == nil {
 			return
 		}
-		if ino != 0 {
-			r.d.socks.store(ino, n)
+		if ino != 0 && k.net != nil {
+			r.d.socks.store(ino, k)
 		}
 	}
-	if n != home {
-		r.pins = append(r.pins, pin{node: n, Pin: p, passive: true, sure: true})
+	if k.net != nil && k.net != home {
+		r.pins = append(r.pins, pin{node: k.net, Pin: p, passive: true, sure: true})
 	}
+	r.inFlight(t, home, p, k)
 }
 
-// copySocket asks a copy of a socket for its net namespace.
-func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
+// copySocket asks a copy of a socket for its net namespace, and for what is in flight
+// to it. It returns nil where there is no copy to be had.
+func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *knownSocket {
 	if !r.openPIDFD(t) {
 		return nil
 	}
@@ -77,14 +94,16 @@ func (r *reader) copySocket(t nsfs.Task, home *node, p topology.Pin) *node {
 		return nil
 	}
 	defer s.Close()
-	r.inFlight(t, s, home, p)
+	k := &knownSocket{}
+	r.lookInto(t, s, home, p, k)
 	ns, err := s.Net()
 	if err != nil {
 		r.noNet(s, taskNumbers(t)+" fd "+strconv.Itoa(p.FD), home, p, err)
-		return nil
+		return k
 	}
 	defer ns.Close()
-	return r.d.byNS(ns, nsfs.Net, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
+	k.net = r.d.byNS(ns, nsfs.Net, way{kind: bySocket, task: member{t.PID(), t.TID()}, fd: p.FD})
+	return k
 }
 
 // noNet sees to a socket that does not open its net namespace, and why: p is the pin
