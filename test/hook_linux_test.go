@@ -3,6 +3,7 @@ package test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,6 +156,13 @@ func TestHookBadInput(t *testing.T) {
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	task := exec.Command("sleep", "1000")
+	if err := task.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = task.Process.Kill(), task.Wait() }()
+	readOnly := []string{"CRTOOLS_IMAGE_DIR=/proc", fmt.Sprintf("CRTOOLS_INIT_PID=%d", task.Process.Pid)}
+	unwritten := fmt.Sprintf("write the topology of pid %d beside CRIU's images", task.Process.Pid)
 	for _, test := range []struct {
 		name string
 		env  []string
@@ -164,7 +172,10 @@ func TestHookBadInput(t *testing.T) {
 		{"later action alone", []string{"CRTOOLS_SCRIPT_ACTION=post-mortem"}, `action "post-mortem" is unknown`},
 		{"no dir", []string{"CRTOOLS_SCRIPT_ACTION=post-dump", "CRTOOLS_INIT_PID=1"}, "!CRTOOLS_IMAGE_DIR is not set"},
 		{"no pid", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/"}, `!CRTOOLS_INIT_PID is ""`},
-		{"no pid, warn", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "RENEST_HOOK=warn"}, "the mode is warn"},
+		{"no pid, warn", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "RENEST_HOOK=warn"}, "renest: pre-dump: CRTOOLS_INIT_PID is \"\""},
+		{"read-only dir", append([]string{"CRTOOLS_SCRIPT_ACTION=post-dump"}, readOnly...), "!" + unwritten},
+		{"read-only dir, warn", append([]string{"CRTOOLS_SCRIPT_ACTION=post-dump", "RENEST_HOOK=warn"}, readOnly...), unwritten},
+		{"read-only dir, off", append([]string{"CRTOOLS_SCRIPT_ACTION=post-dump", "RENEST_HOOK=off"}, readOnly...), ""},
 		{"pid of nobody", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "CRTOOLS_INIT_PID=-1"}, `!CRTOOLS_INIT_PID is "-1"`},
 		{"pid gone", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "CRTOOLS_IMAGE_DIR=/", "CRTOOLS_INIT_PID=99999999"}, "!no such process"},
 		{"off", []string{"CRTOOLS_SCRIPT_ACTION=pre-dump", "RENEST_HOOK=off"}, ""},

@@ -98,7 +98,7 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 	}
 	pid, err := subject(action, dir)
 	if err != nil {
-		return mode.Guard(say, func() error { return err })
+		return mode.Guard(func(line string) { say(action + ": " + line) }, func() error { return err })
 	}
 	if _, err := os.Stat(dir + "/" + dumpcriu.RecordName); err == nil {
 		return nil // renest criu is at it, and looks for itself
