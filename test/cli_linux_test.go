@@ -86,6 +86,35 @@ func standing(t *testing.T, name string) bool {
 // uniqueName returns a name for a tree that no other run of the tests uses.
 func uniqueName(name string) string { return fmt.Sprintf("%s-%d", name, os.Getpid()) }
 
+// TestInterrupted: a pipe that nobody writes to keeps nobody waiting who has had
+// enough.
+func TestInterrupted(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for args, code := range map[string]int{"show " + fifo: 1, "diff live " + fifo: 2, "restore -d " + fifo: 1} {
+		var stderr bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), program(t, "renest"), strings.Fields(args)...)
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+		pipe, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for who reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Signal(unix.SIGINT)
+		err = cmd.Wait()
+		kill.Stop()
+		_ = pipe.Close()
+		if cmd.ProcessState.ExitCode() != code || stderr.String() != "renest: interrupt signal received\n" {
+			t.Errorf("renest %s: %v: %s", args, err, stderr.String())
+		}
+	}
+}
+
 // TestUnread: where nobody reads what is printed, no tree stays that nobody was told
 // of, and nothing is said.
 func TestUnread(t *testing.T) {

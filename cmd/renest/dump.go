@@ -42,19 +42,24 @@ func runDump(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	switch out := c.Path("output"); out {
-	case "":
-		err = images.WriteDir(c.Path("images-dir"), g)
-	case "-":
-		err = images.Encode(c.App.Writer, g)
-	default:
-		err = images.WriteFile(out, g)
-	}
+	_, err = unlessInterrupted(c.Context, func() (struct{}, error) { return struct{}{}, writeImage(c, g) })
 	if err != nil {
 		return err
 	}
 	warnIncomplete(c, "the dump", "renest show", &g.Header)
 	return nil
+}
+
+// writeImage writes an image to where it was asked for.
+func writeImage(c *cli.Context, g *topology.Graph) error {
+	switch out := c.Path("output"); out {
+	case "":
+		return images.WriteDir(c.Path("images-dir"), g)
+	case "-":
+		return images.Encode(c.App.Writer, g)
+	default:
+		return images.WriteFile(out, g)
+	}
 }
 
 // dumpUsage checks what can be checked before anything is done.

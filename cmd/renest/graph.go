@@ -22,14 +22,17 @@ func readImage(c *cli.Context, arg string) (*topology.Graph, error) {
 		return nil, usagef("%s: the name of the image is empty", c.Command.Name)
 	case arg == live || strings.HasPrefix(arg, live+":"):
 		return nil, usagef("%s: %s is no image: renest dump makes one, renest tree draws what is there", c.Command.Name, arg)
-	case arg != "-":
-		return images.ReadFile(arg)
 	}
-	g, err := images.Decode(bufio.NewReader(c.App.Reader))
-	if err != nil {
-		return nil, fmt.Errorf("read image from standard input: %w", err)
-	}
-	return g, nil
+	return unlessInterrupted(c.Context, func() (*topology.Graph, error) {
+		if arg != "-" {
+			return images.ReadFile(arg)
+		}
+		g, err := images.Decode(bufio.NewReader(c.App.Reader))
+		if err != nil {
+			return nil, fmt.Errorf("read image from standard input: %w", err)
+		}
+		return g, nil
+	})
 }
 
 // live is what the running host is called where an image could stand.

@@ -18,6 +18,7 @@ func main() {
 	// undone: without this the first line that it does not read ends the process.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // who asks once more is not kept waiting
 	std := streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	err := run(ctx, os.Args, std)
 	code := report(std.err, interrupted(ctx, err))
