@@ -204,7 +204,10 @@ func (d *containerd) run(t *testing.T, args ...string) string {
 // start starts a container, with options of ctr run, to count, or for another command.
 func (d *containerd) start(t *testing.T, id string, options []string, command ...string) {
 	t.Helper()
-	args := []string{"run", "--detach", "--null-io", "--cgroup", "/" + d.name + "/" + id, "--annotation", "org.criu.config=" + d.conf}
+	args := []string{
+		"run", "--detach", "--null-io", "--annotation", "org.criu.config=" + d.conf,
+		"--cgroup", "/" + d.name + "/" + id, "--cpu-shares", "0", // which takes no controller
+	}
 	d.run(t, append(append(append(args, options...), imageName, id), command...)...)
 }
 
