@@ -77,6 +77,7 @@ type dumper struct {
 
 	lostTasks      int          // of this look: that had ended before they were read
 	followed       atomic.Int64 // sockets in flight
+	flown          atomic.Int64 // pins in flight
 	unknownSockets []unknownSocket
 	unopened       []unopened
 

@@ -11,7 +11,8 @@ import (
 )
 
 // How far sockets in flight are followed, each of which may have others in its own
-// queue, and how many of them in one dump: whoever is looked at decides on both.
+// queue; and in one dump how many of them, and how many pins all make, one for each
+// task that has the socket. Whoever is looked at decides on all of that.
 const (
 	inFlightDepth = 8
 	inFlightMost  = 1 << 16
@@ -105,14 +106,19 @@ func (r *reader) lookInto(t nsfs.Task, s nsfs.Socket, home *node, p topology.Pin
 // where it is a socket's.
 func (r *reader) inFlight(t nsfs.Task, home *node, p topology.Pin, k *knownSocket) {
 	p.Kind = topology.PinInFlight
+	object := func() string { return taskNumbers(t) + " fd " + strconv.Itoa(p.FD) }
 	for _, f := range k.flight {
-		if !f.passive || f.node != home {
-			r.pins = append(r.pins, pin{node: f.node, Pin: p, passive: f.passive, sure: true})
+		if f.passive && f.node == home {
+			continue
 		}
+		if r.d.flown.Add(1) > inFlightMost {
+			r.d.miss.add(object(), "descriptors in flight: too many")
+			break
+		}
+		r.pins = append(r.pins, pin{node: f.node, Pin: p, passive: f.passive, sure: true})
 	}
 	if k.unseen > 0 {
-		r.d.miss.add(taskNumbers(t)+" fd "+strconv.Itoa(p.FD),
-			fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", k.unseen))
+		r.d.miss.add(object(), fmt.Sprintf("%d of the descriptors in flight to it cannot be looked at before others are received", k.unseen))
 	}
 }
 

@@ -172,6 +172,17 @@ func TestInFlightDeep(t *testing.T) {
 	}
 }
 
+// TestInFlightMany: there is an end to what is kept of what is in flight, and it is said.
+func TestInFlightMany(t *testing.T) {
+	d := &dumper{}
+	d.flown.Store(inFlightMost - 1)
+	r := &reader{d: d}
+	r.inFlight(nsfs.Task{}, nil, topology.Pin{PID: 1, FD: 2}, &knownSocket{flight: []flown{{node: &node{}}, {node: &node{}}}})
+	if len(r.pins) != 1 || len(d.miss.lines()) != 1 {
+		t.Errorf("pins %v, missing %q", r.pins, d.miss.lines())
+	}
+}
+
 // TestNoNet: what a socket in flight keeps from the caller is looked for by its cookie.
 func TestNoNet(t *testing.T) {
 	s, err := nsfs.OwnSocket()
