@@ -56,6 +56,53 @@ func TestHookInstall(t *testing.T) {
 	}
 }
 
+// A link is followed, to a file alone.
+func TestHookInstallLink(t *testing.T) {
+	etc := t.TempDir()
+	if err := os.Mkdir(filepath.Join(etc, "criu"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	conf, kept := filepath.Join(etc, "criu/runc.conf"), filepath.Join(etc, "kept.conf")
+	if err := os.WriteFile(kept, []byte("# mine\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../kept.conf", conf); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--install", "--for", "runc"}, {"--remove"}} {
+		if got := renest(t, nil, append([]string{"hook", "--etc", etc}, args...)...); got.Code != 0 {
+			t.Fatal(got)
+		}
+		data, err := os.ReadFile(kept)
+		if ours := strings.Contains(string(data), hookBegin); err != nil || ours != (args[0] == "--install") {
+			t.Errorf("%s: %v, %q", args[0], err, data)
+		}
+		if to, err := os.Readlink(conf); err != nil || to != "../kept.conf" {
+			t.Errorf("%s: %v, the link leads to %q", args[0], err, to)
+		}
+	}
+	if err := os.Remove(kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(kept, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := renest(t, nil, "hook", "--etc", etc, "--install"); got.Code != 1 || !strings.Contains(got.Stderr, "is not a file") {
+		t.Error(got)
+	}
+}
+
+func TestInstallable(t *testing.T) {
+	for program, want := range map[string]bool{
+		"/usr/local/bin/renest": true, "/srv/a b/renest": false, "/srv/exe/renest": true,
+		"/tmp/go-build123/b001/exe/renest": false, "/tmp/go-build123/b001/renest.test": true,
+	} {
+		if err := installable(program); (err == nil) != want {
+			t.Errorf("%s: %v", program, err)
+		}
+	}
+}
+
 func TestParseHookConfig(t *testing.T) {
 	for _, test := range []struct {
 		text string

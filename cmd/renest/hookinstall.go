@@ -31,8 +31,8 @@ func installHook(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if strings.ContainsAny(self, " \t\n\"'\\#") {
-		return fmt.Errorf("install hook: CRIU's configuration cannot name %q: move the program", self)
+	if err := installable(self); err != nil {
+		return fmt.Errorf("install hook: %w", err)
 	}
 	etc := c.Path("etc")
 	var files []string
@@ -61,6 +61,17 @@ func installHook(c *cli.Context) error {
 	return nil
 }
 
+// installable tells whether CRIU's configuration can name a program.
+func installable(program string) error {
+	if strings.ContainsAny(program, " \t\n\"'\\#") {
+		return fmt.Errorf("CRIU's configuration cannot name %q: move the program", program)
+	}
+	if strings.Contains(program, "/go-build") && filepath.Base(filepath.Dir(program)) == "exe" {
+		return fmt.Errorf("%s is gone when go run is done: go install it", program)
+	}
+	return nil
+}
+
 func removeHook(c *cli.Context) error {
 	etc := c.Path("etc")
 	var errs []error
@@ -80,6 +91,10 @@ func removeHook(c *cli.Context) error {
 // editConfig puts lines in the place of renest's in a configuration file, which is
 // made, or removed where nothing is left in it.
 func editConfig(file string, lines []string) error {
+	file, err := configFile(file)
+	if err != nil {
+		return err
+	}
 	data, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -111,8 +126,29 @@ func editConfig(file string, lines []string) error {
 	return nil
 }
 
+// configFile follows links to a file, which are not to be replaced by one, nor is what
+// is no file.
+func configFile(file string) (string, error) {
+	to, err := filepath.EvalSymlinks(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(to)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", file)
+	}
+	return to, err
+}
+
 // replaceConfig writes a file in one piece.
 func replaceConfig(file, text string) error {
+	file, err := configFile(file)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
