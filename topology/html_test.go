@@ -102,7 +102,7 @@ func TestHTML(t *testing.T) {
 	got.Times = nil
 	want := driven{
 		Title: "Namespaces of </script><script>alert(1)</script>", Rows: 21,
-		Home:  "0", Down: "1", Left: "0", Shut: "false", Open: "true", Slash: "search",
+		Home: "0", Down: "1", Left: "0", Shut: "false", Open: "true", Slash: "search",
 		Found: "1 of 21", All: "21 of 21", Selected: x.uts.Name(), SearchCleared: true, ByParent: true, Back: "owner",
 		About: x.uts.Name() + `no task is in it: see what keeps it"a needle" "example.org"owned by ` + x.a.Name() +
 			"Kept alive by" + "bind mount /run/netns/<b>x in " + x.mnt.Name() + "descriptor 3 of work 200",
