@@ -26,7 +26,10 @@ func run(ctx context.Context, args []string, std streams) error {
 		return act(std.err) // CRIU runs this, and a tree may stand still until it ends
 	}
 	app := newApp(std)
-	err := app.RunContext(ctx, permute(app, args))
+	args = permute(app, args)
+	app.Flags = append(app.Flags, cli.HelpFlag) // the library adds it where help is its own, too
+	cli.HelpPrinter = printHelp
+	err := app.RunContext(ctx, args)
 	var coder cli.ExitCoder
 	if errors.As(err, &coder) { // the library's own: no such help topic
 		return usagef("%s, see renest --help", strings.Replace(err.Error(), "No ", "no ", 1))
@@ -79,7 +82,6 @@ func newApp(std streams) *cli.App {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no warnings: errors and results alone"},
 			&cli.BoolFlag{Name: "verbose", Usage: "all that could not be seen, where a warning counts it"},
-			cli.HelpFlag, // which the library has only where the command is its own, too
 		},
 	}
 	sparing(app.Flags)

@@ -36,6 +36,7 @@ func permute(app *cli.App, args []string) []string {
 	}
 	global := slices.Clone(args[:start])
 	out := slices.Clone(args[start : at+1])
+	help := slices.Concat(args[:at+1], []string{"--help"})
 	var rest []string
 	args = args[at+1:]
 	for len(args) > 0 {
@@ -47,6 +48,8 @@ func permute(app *cli.App, args []string) []string {
 			args = nil
 		case arg == "-" || !strings.HasPrefix(arg, "-"):
 			rest = append(rest, arg)
+		case arg == "--help" || arg == "-h":
+			return help // whatever else there is, which the library takes for a topic
 		case flagOf(app.Flags, arg) != nil && flagOf(command.Flags, arg) == nil:
 			global = append(global, arg)
 		default:

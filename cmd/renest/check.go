@@ -18,8 +18,9 @@ func checkCommand() *cli.Command {
 		Name:      "check",
 		Usage:     "say what CRIU would refuse or lose of a tree; without one, what this kernel and these privileges allow",
 		UsageText: "renest check [-t PID] [--json]",
-		Description: "Of a tree, exit 0 is clean, 1 that CRIU loses something and says success, 3 that it\n" +
-			"refuses the tree or destroys it. Nothing is frozen and nothing is changed.",
+		Description: "Of a tree, exit 0 is clean, 1 that CRIU loses something and says success,\n" +
+			"3 that it refuses the tree or destroys it. Nothing is frozen and nothing is\n" +
+			"changed.",
 		Flags: []cli.Flag{
 			&cli.GenericFlag{Name: "tree", Aliases: []string{"t"}, Usage: "check the tree of `PID`, 4711 or 4711:START", Value: new(taskValue)},
 			jsonFlag(),

@@ -19,10 +19,11 @@ func diffCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "diff",
 		Usage: "say what makes one topology of another: exit 0 nothing, 1 something, 2 trouble",
-		UsageText: "renest diff A B [--ignore time,names] [--json]   (A, B: an image, a directory that\n" +
-			"   holds one, - for standard input, live:PID or live:PID:START for a tree of processes,\n" +
-			"   live:NAME for a restored tree, live for this host or, beside the image of a tree, for\n" +
-			"   that tree wherever it is on this host)",
+		UsageText: "renest diff A B [--ignore time,names] [--json]\n\n" +
+			"A and B are each an image, a directory that holds one, - for standard input,\n" +
+			"live:PID or live:PID:START for a tree of processes, live:NAME for a restored\n" +
+			"tree, or live for this host and, beside the image of a tree, for that tree\n" +
+			"wherever it is on this host.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "tasks", Usage: "compare also which tasks share what"},
 			&cli.BoolFlag{Name: "identity", Usage: "within one boot of a host: tell apart what is alike, but not the same"},

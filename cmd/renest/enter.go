@@ -22,8 +22,9 @@ func enterCommand() *cli.Command {
 		Name:  "enter",
 		Usage: "run a command in namespaces, joined in the only order that works",
 		UsageText: "renest enter NAME | NAME/NS | NS [-- CMD…]\n\n" +
-			"NAME is a restored tree: all namespaces of its innermost holder. NAME/NS is the one\n" +
-			"that stands for NS of its image, net:[4026532180] say, or that it restored it as.\n" + nsForms,
+			"NAME is a restored tree: all namespaces of its innermost holder. NAME/NS is\n" +
+			"the one that stands for NS of its image, net:[4026532180] say, or that it\n" +
+			"restored it as.\n" + nsForms,
 		Action: runEnter,
 	}
 }

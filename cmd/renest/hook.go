@@ -34,9 +34,9 @@ func hookCommand() *cli.Command {
 		Usage:     "be CRIU's action script: veto a dump that cannot be restored, save the topology, verify a restore",
 		UsageText: "renest hook   (from CRIU)\nrenest hook --install [--for runc,crun] [--mode enforce|warn|off]\nrenest hook --remove",
 		Description: "CRIU runs its action script without arguments: renest itself is one, as\n" +
-			"CRTOOLS_SCRIPT_ACTION is set then. What it says goes to CRIU's log, each line\n" +
-			"beginning with \"renest: \". The mode is that of RENEST_HOOK in the environment,\n" +
-			"else of " + hookConfig + " (mode = warn), else enforce.",
+			"CRTOOLS_SCRIPT_ACTION is set then. What it says goes to CRIU's log, each\n" +
+			"line beginning with \"renest: \". The mode is that of RENEST_HOOK in the\n" +
+			"environment, else of " + hookConfig + " (mode = warn), else enforce.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "install", Usage: "have runtimes run it, through their configuration of CRIU"},
 			&cli.BoolFlag{Name: "remove", Usage: "undo --install"},

@@ -20,18 +20,18 @@ func restoreCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "restore",
 		Usage: "bring the namespaces of an image back",
-		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]… [--id-range FIRST:COUNT]\n" +
-			"               [--pin DIR] [--pins image|all|original] [--clock continue|offset]\n" +
-			"               [--pids free|inner|exact] [--cgroups existing|make] [--dry-run] [--json]\n" +
-			"               [-d | -- CMD…]\n\n" +
+		UsageText: "renest restore (-D DIR | FILE | -) [--name NAME] [--external NS=REF]…\n" +
+			"   [--id-range FIRST:COUNT] [--pin DIR] [--pins image|all|original]\n" +
+			"   [--pids free|inner|exact] [--clock continue|offset]\n" +
+			"   [--cgroups existing|make] [--dry-run] [--json] [-d | -- CMD…]\n\n" +
 			"Without -d, CMD (by default your shell) runs in the innermost namespaces, and\n" +
 			"the tree is taken down when it ends. With -d the tree stays: see renest ps.\n\n" +
-			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand for\n" +
-			"one that is there: a path, PID/net, :ID or net:[…], as in renest enter.\n\n" +
-			"--id-range 200000:65536 moves the ids that the outermost user namespaces map to\n" +
-			"others of this host; all below follow.\n\n" +
-			"--pin DIR brings the bind mounts of the image back, each below DIR by the path\n" +
-			"that it had, so that nsenter, ip netns and container runtimes find them.\n" +
+			"--external 'net:[4026532008]=/run/netns/x' has a namespace of the image stand\n" +
+			"for one that is there: a path, PID/net, :ID or net:[…], as in renest enter.\n\n" +
+			"--id-range 200000:65536 moves the ids that the outermost user namespaces map\n" +
+			"to others of this host; all below follow.\n\n" +
+			"--pin DIR brings the bind mounts of the image back, each below DIR by the\n" +
+			"path that it had, so that nsenter, ip netns and container runtimes find them.\n" +
 			"--pins original brings them back where they were, if nothing is there.",
 		Flags: append(exactnessFlags(),
 			&cli.PathFlag{Name: "images-dir", Aliases: []string{"D"}, Usage: "read nstree.img from `DIR`", TakesFile: true},

@@ -19,11 +19,11 @@ func watchCommand() *cli.Command {
 		Name:      "watch",
 		Usage:     "print what appears, vanishes and changes, as it does",
 		UsageText: "renest watch [live:PID | live:NAME] [--interval 1s] [--for 1m] [--json]",
-		Description: "It looks again and again, and prints a line for each change, or a JSON object a line.\n" +
-			"Whatever lives as long as the interval is found. Where a look takes so long that this\n" +
-			"cannot be promised, or does not see all, that is said; looks take half of the time at\n" +
-			"most. Before Linux 6.18, which gives namespaces ids, one that takes over the number of\n" +
-			"another is taken for that.",
+		Description: "It looks again and again, and prints a line for each change, or a JSON object\n" +
+			"a line. Whatever lives as long as the interval is found. Where a look takes\n" +
+			"so long that this cannot be promised, or does not see all, that is said;\n" +
+			"looks take half of the time at most. Before Linux 6.18, which gives\n" +
+			"namespaces ids, one that takes over the number of another is taken for that.",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "interval", Aliases: []string{"n"}, Usage: "look every `TIME`, and miss nothing that lives longer", Value: time.Second},
 			&cli.DurationFlag{Name: "for", Usage: "stop after `TIME`", DefaultText: "when interrupted"},
