@@ -128,7 +128,7 @@ func TestUnread(t *testing.T) {
 	defer w.Close()
 	name := uniqueName("unread")
 	for _, args := range [][]string{{"restore", "-d", "--name", name, image}, {"demo"}, {"show", image}} {
-		cmd := exec.CommandContext(t.Context(), program(t, "renest"), args...)
+		cmd := exec.CommandContext(t.Context(), program(t, "renest"), append([]string{"--quiet"}, args...)...)
 		var stderr bytes.Buffer
 		cmd.Stdout, cmd.Stderr = w, &stderr
 		err := cmd.Run()
