@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +51,22 @@ func (s *stranger) echo(t *testing.T, line string) string {
 	if !s.out.Scan() {
 		t.Fatalf("pid %d says nothing: %v", s.pid, s.out.Err())
 	}
+	s.waits(t, unix.SYS_READ) // for the next one
 	return s.out.Text()
+}
+
+// waits waits until the program does, in one of some system calls.
+func (s *stranger) waits(t *testing.T, calls ...int) {
+	t.Helper()
+	var text []byte
+	for started := time.Now(); time.Since(started) < time.Minute; time.Sleep(100 * time.Microsecond) {
+		text, _ = os.ReadFile(fmt.Sprintf("/proc/%d/syscall", s.pid)) // "running" where it does not
+		word, _, _ := strings.Cut(string(text), " ")
+		if nr, err := strconv.Atoi(word); err == nil && slices.Contains(calls, nr) {
+			return
+		}
+	}
+	t.Fatalf("pid %d is in system call %q", s.pid, text)
 }
 
 // TestHoldAgain holds a program that was just let go, and has not made its own call again.
@@ -62,11 +78,7 @@ func TestHoldAgain(t *testing.T) {
 			return err
 		})
 	}
-	for started := time.Now(); hold() != nil; { // it is yet to come there
-		if time.Since(started) > time.Minute {
-			t.Fatal(hold())
-		}
-	}
+	s.waits(t, unix.SYS_CLOCK_NANOSLEEP, unix.SYS_NANOSLEEP)
 	for i := range 1000 {
 		if err := hold(); err != nil {
 			t.Fatalf("for the %dth time: %v", i, err)
