@@ -43,7 +43,16 @@ func (h *Held) Call(what string, nr uintptr, args ...uintptr) (int, error) {
 // executes.
 func (h *Held) through() error {
 	h.event, h.message = 0, 0
-	for ends := 0; ends < 2; {
+	if err := h.toEnd(); err != nil || h.event == unix.PTRACE_EVENT_EXEC {
+		return err
+	}
+	return h.toEnd()
+}
+
+// toEnd has the thread go on to the beginning or the end of a system call, or to the
+// program that it executes.
+func (h *Held) toEnd() error {
+	for {
 		if err := Request(unix.PTRACE_SYSCALL, h.tid, 0); err != nil {
 			return fmt.Errorf("ptrace: %w", err)
 		}
@@ -53,7 +62,7 @@ func (h *Held) through() error {
 		}
 		switch event := int(s) >> 16; {
 		case s.StopSignal() == unix.SIGTRAP|0x80:
-			ends++
+			return nil
 		case event == unix.PTRACE_EVENT_EXEC:
 			h.event = event
 			return nil
@@ -64,7 +73,6 @@ func (h *Held) through() error {
 			}
 		} // else a signal that cannot be blocked: SIGSTOP
 	}
-	return nil
 }
 
 // Fork has the thread fork, and lends the child to a function, which is to have it

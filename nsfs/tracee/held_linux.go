@@ -126,7 +126,13 @@ func (h *Held) borrow() error {
 		return err
 	}
 	all := uint64(math.MaxUint64)
-	return signalMask(unix.PTRACE_SETSIGMASK, h.tid, &all)
+	if err := signalMask(unix.PTRACE_SETSIGMASK, h.tid, &all); err != nil {
+		return err
+	}
+	if err := h.leaveCall(); err != nil {
+		return errors.Join(err, signalMask(unix.PTRACE_SETSIGMASK, h.tid, &h.mask))
+	}
+	return nil
 }
 
 // ntPRStatus is NT_PRSTATUS of linux/elf.h, the general registers.

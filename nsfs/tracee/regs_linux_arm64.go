@@ -14,6 +14,30 @@ type registers = unix.PtraceRegs
 // arch/arm64/kernel/signal.c).
 func resumed(r registers) registers { return r }
 
+// leaveCall takes the thread out of a call that is to be made again. Where that is done
+// by restart_syscall(2), the kernel would make it in place of the first call at the same
+// instruction, whatever that was to be (do_signal). So it is begun, which shows it, and
+// left out.
+func (h *Held) leaveCall() error {
+	if h.at != h.resume.Pc {
+		return nil // it is over
+	}
+	if err := h.toEnd(); err != nil {
+		return err
+	}
+	var r registers
+	if err := Registers(unix.PTRACE_GETREGSET, h.tid, ntPRStatus, &r); err != nil {
+		return err
+	}
+	h.resume.Regs[8] = r.Regs[8]  // of the others x7 is not the thread's own here
+	const ntARMSystemCall = 0x404 // NT_ARM_SYSTEM_CALL, linux/elf.h
+	none := int32(-1)
+	if err := Registers(unix.PTRACE_SETREGSET, h.tid, ntARMSystemCall, &none); err != nil {
+		return err
+	}
+	return h.toEnd()
+}
+
 // instruction is svc #0.
 var instruction = []byte{0x01, 0x00, 0x00, 0xd4}
 
