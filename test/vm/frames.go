@@ -41,9 +41,9 @@ func readFrames(r io.Reader, commands int) (*Result, error) {
 
 // collector puts a Result together from frames.
 type collector struct {
-	result         Result
-	output, stdout []strings.Builder
-	booted, done   bool
+	result                 Result
+	output, stdout, stderr []strings.Builder
+	booted, done           bool
 }
 
 func newCollector(commands int) *collector {
@@ -51,6 +51,7 @@ func newCollector(commands int) *collector {
 		result: Result{Commands: make([]CommandResult, commands), Files: map[string][]byte{}},
 		output: make([]strings.Builder, commands),
 		stdout: make([]strings.Builder, commands),
+		stderr: make([]strings.Builder, commands),
 	}
 	for i := range c.result.Commands {
 		c.result.Commands[i] = CommandResult{Code: -1, Why: "never ran"}
@@ -68,9 +69,11 @@ func (c *collector) add(f wire.Frame) error {
 			return fmt.Errorf("frames of init: output of command %d of %d", i, len(c.output))
 		}
 		c.output[i].Write(f.Output.Data)
-		if !f.Output.Stderr {
-			c.stdout[i].Write(f.Output.Data)
+		stream := &c.stdout[i]
+		if f.Output.Stderr {
+			stream = &c.stderr[i]
 		}
+		stream.Write(f.Output.Data)
 	case f.Exit != nil:
 		i := f.Exit.Command
 		if i < 0 || i >= len(c.output) {
@@ -91,6 +94,7 @@ func (c *collector) finish() *Result {
 	for i := range c.output {
 		c.result.Commands[i].Output = c.output[i].String()
 		c.result.Commands[i].Stdout = c.stdout[i].String()
+		c.result.Commands[i].Stderr = c.stderr[i].String()
 	}
 	return &c.result
 }

@@ -10,7 +10,7 @@ import (
 
 func TestReadFrames(t *testing.T) {
 	ran := Result{
-		Commands: []CommandResult{{Output: "ab", Stdout: "b", Code: 3}, {Code: -1, Why: "never ran"}},
+		Commands: []CommandResult{{Output: "ab", Stdout: "b", Stderr: "a", Code: 3}, {Code: -1, Why: "never ran"}},
 		Files:    map[string][]byte{"/f": []byte("xy")},
 	}
 	const frames = `{"Booted":{}}

@@ -41,8 +41,9 @@ type Result struct {
 
 // CommandResult is what came of one Command.
 type CommandResult struct {
-	Output   string // everything it printed, in the order in which it came
+	Output   string // everything it printed, as it came: the streams' order against each other is not the command's
 	Stdout   string
+	Stderr   string
 	Code     int    // exit code; -1 where it did not exit by itself, or never ran
 	Why      string // then: a signal, a timeout, no such file
 	Duration time.Duration

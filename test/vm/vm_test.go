@@ -80,7 +80,7 @@ func testRun(t *testing.T, k vm.Kernel) {
 	}
 	var got []outcome
 	for _, c := range result.Commands {
-		got = append(got, outcome{c.Code, c.Stdout, strings.Replace(c.Output, c.Stdout, "", 1), c.Why})
+		got = append(got, outcome{c.Code, c.Stdout, c.Stderr, c.Why})
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
