@@ -39,7 +39,7 @@ func (t Task) Credentials(c *Credentials) error {
 
 // parse reads the lines it knows and skips the others.
 func (c *Credentials) parse(b []byte) {
-	*c = Credentials{Status: Status{NSPID: c.NSPID}, buf: c.buf}
+	*c = Credentials{Status: Status{Groups: c.Groups, NSPID: c.NSPID}, buf: c.buf}
 	c.Status.parse(b)
 	// What the task calls itself comes first, with its newlines escaped.
 	i := bytes.Index(b, []byte("\nCapInh:"))

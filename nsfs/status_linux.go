@@ -15,8 +15,9 @@ type Status struct {
 	Threads int
 	UID     [4]uint32 // real, effective, saved, file system
 	GID     [4]uint32
-	NSPID   []int // its numbers at every level, the procfs's own first
-	KThread bool  // Linux 6.9
+	Groups  []uint32 // the supplementary ones
+	NSPID   []int    // its numbers at every level, the procfs's own first
+	KThread bool     // Linux 6.9
 }
 
 // Zombie reports whether the task has ended and waits to be reaped. It has no
@@ -37,7 +38,7 @@ func (t Task) Status(s *Status) error {
 
 // parse reads the lines it knows and skips the others.
 func (s *Status) parse(b []byte) {
-	*s = Status{NSPID: s.NSPID[:0]}
+	*s = Status{Groups: s.Groups[:0], NSPID: s.NSPID[:0]}
 	for len(b) > 0 {
 		var line []byte
 		line, b, _ = bytes.Cut(b, []byte{'\n'})
@@ -63,6 +64,8 @@ func (s *Status) parse(b []byte) {
 			parseIDs(val, &s.UID)
 		case "Gid":
 			parseIDs(val, &s.GID)
+		case "Groups":
+			s.Groups = appendFields(val, s.Groups)
 		case "NSpid":
 			s.NSPID = appendFields(val, s.NSPID)
 		case "Kthread":
@@ -90,13 +93,13 @@ func parseIDs(b []byte, ids *[4]uint32) {
 	}
 }
 
-func appendFields(b []byte, buf []int) []int {
+func appendFields[N int | uint32](b []byte, buf []N) []N {
 	for {
 		n, rest, ok := parseUint(bytes.TrimLeft(b, "\t "))
 		if !ok {
 			return buf
 		}
-		buf, b = append(buf, int(n)), rest
+		buf, b = append(buf, N(n)), rest
 	}
 }
 

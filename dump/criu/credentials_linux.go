@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/topology"
@@ -21,19 +19,19 @@ func (d *dumper) judgeCredentials(l *Layer) error {
 		if n == nil || n.External || t.TID != t.PID {
 			continue
 		}
-		s, err1 := d.status(t.PID)
-		groups, err2 := d.groups(t)
-		if err1 != nil || err2 != nil {
+		s, err := d.status(t.PID)
+		if err != nil {
 			continue // it has ended
 		}
 		if n != l.User() {
-			groups = nil // see groupsApart
+			s.Groups = nil // see groupsApart
 		}
-		if err := settable(n, &s, groups); err != nil {
+		if err := settable(n, &s); err != nil {
 			errs = append(errs, fmt.Errorf("%s could not become again what it is in %s: %w", who(t), n.Name(), err))
 		}
 	}
-	_, err := d.groupsApart(l)
+	var err error
+	l.groups, err = d.groupsApart(l)
 	return errors.Join(append(errs, err)...)
 }
 
@@ -47,7 +45,7 @@ func (d *dumper) status(pid int) (s nsfs.Status, err error) {
 }
 
 // settable makes sure that a user namespace lets a process set its ids.
-func settable(n *topology.Namespace, s *nsfs.Status, groups []uint32) error {
+func settable(n *topology.Namespace, s *nsfs.Status) error {
 	uids, gids, ok := fromOutside(n)
 	if !ok {
 		return errors.New("its maps could not be read")
@@ -60,12 +58,12 @@ func settable(n *topology.Namespace, s *nsfs.Status, groups []uint32) error {
 			return fmt.Errorf("gid %d is not mapped there", s.GID[i])
 		}
 	}
-	for _, gid := range groups {
+	for _, gid := range s.Groups {
 		if _, ok := topology.MapUp(gids, gid); !ok {
 			return fmt.Errorf("the supplementary group %d is not mapped there", gid)
 		}
 	}
-	if len(groups) > 0 && n.User.Setgroups == "deny" {
+	if len(s.Groups) > 0 && n.User.Setgroups == "deny" {
 		return errors.New("it has supplementary groups, and setgroups(2) is denied there")
 	}
 	return nil
@@ -95,46 +93,23 @@ func (d *dumper) groupsApart(l *Layer) (map[int][]uint32, error) {
 		if t.Namespaces[topology.InUser] == l.User() {
 			continue
 		}
-		groups, err := d.groups(t)
+		s, err := d.status(t.PID)
 		switch {
 		case errors.Is(err, nsfs.ErrGone):
 			continue
 		case err != nil:
 			return nil, err
 		}
-		for i, gid := range groups {
+		for i, gid := range s.Groups {
 			inside, ok := topology.MapUp(gids, gid)
 			if !ok {
 				return nil, fmt.Errorf("%s has the supplementary group %d, which %s does not map: a restore cannot give it that; start it without", who(t), gid, l.User().Name())
 			}
-			groups[i] = inside
+			s.Groups[i] = inside
 		}
-		if len(groups) > 0 {
-			all[t.PID] = groups
+		if len(s.Groups) > 0 {
+			all[t.PID] = s.Groups
 		}
 	}
 	return all, nil
-}
-
-// groups returns the supplementary groups of a process.
-func (d *dumper) groups(t *topology.Task) ([]uint32, error) {
-	task, err := d.proc.Task(t.PID)
-	if err != nil {
-		return nil, err
-	}
-	defer task.Close()
-	text, err := task.ReadFile("status")
-	return groupsIn(string(text)), err
-}
-
-// groupsIn finds the supplementary groups in the text of /proc/PID/status.
-func groupsIn(status string) (groups []uint32) {
-	_, line, _ := strings.Cut(status, "\nGroups:")
-	line, _, _ = strings.Cut(line, "\n")
-	for field := range strings.FieldsSeq(line) {
-		if gid, err := strconv.ParseUint(field, 10, 32); err == nil {
-			groups = append(groups, uint32(gid))
-		}
-	}
-	return groups
 }

@@ -19,39 +19,30 @@ func TestSettable(t *testing.T) {
 	}
 	outer := user(&topology.Namespace{Type: topology.User, External: true}, 1000, 500, "allow")
 	inner, denied := user(outer, 100, 10, "allow"), user(outer, 100, 10, "deny")
-	good := nsfs.Status{UID: ids(1100), GID: ids(1109)}
+	good := func(groups ...uint32) nsfs.Status {
+		return nsfs.Status{UID: ids(1100), GID: ids(1109), Groups: groups}
+	}
 	for name, test := range map[string]struct {
 		in     *topology.Namespace
 		status nsfs.Status
-		groups []uint32
 		want   string
 	}{
-		"mapped":         {inner, good, []uint32{1100, 1101}, ""},
-		"denied":         {denied, good, nil, ""},
-		"uid":            {inner, nsfs.Status{UID: ids(1110), GID: ids(1109)}, nil, "uid 1110 is not mapped there"},
-		"gid":            {inner, nsfs.Status{UID: ids(1100), GID: ids(0)}, nil, "gid 0 is not mapped there"},
-		"groups":         {inner, good, []uint32{1100, 27}, "the supplementary group 27 is not mapped there"},
-		"denied, groups": {denied, good, []uint32{1100}, "it has supplementary groups, and setgroups(2) is denied there"},
-		"unknown":        {&topology.Namespace{Type: topology.User, Owner: outer}, good, nil, "its maps could not be read"},
+		"mapped":         {inner, good(1100, 1101), ""},
+		"denied":         {denied, good(), ""},
+		"uid":            {inner, nsfs.Status{UID: ids(1110), GID: ids(1109)}, "uid 1110 is not mapped there"},
+		"gid":            {inner, nsfs.Status{UID: ids(1100), GID: ids(0)}, "gid 0 is not mapped there"},
+		"groups":         {inner, good(1100, 27), "the supplementary group 27 is not mapped there"},
+		"denied, groups": {denied, good(1100), "it has supplementary groups, and setgroups(2) is denied there"},
+		"unknown":        {&topology.Namespace{Type: topology.User, Owner: outer}, good(), "its maps could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			if err := settable(test.in, &test.status, test.groups); err != nil {
+			if err := settable(test.in, &test.status); err != nil {
 				got = err.Error()
 			}
 			if got != test.want {
 				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
-	}
-}
-
-func TestGroupsIn(t *testing.T) {
-	got := groupsIn("Gid:\t0\t0\t0\t0\nFDSize:\t64\nGroups:\t4 20 4294967294 \nNStgid:\t9\n")
-	if len(got) != 3 || got[0] != 4 || got[2] != 4294967294 {
-		t.Errorf("groups %v", got)
-	}
-	if got := groupsIn("Groups:\t \nNStgid:\t9\n"); len(got) != 0 {
-		t.Errorf("groups %v of none", got)
 	}
 }

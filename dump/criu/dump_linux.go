@@ -184,9 +184,7 @@ func (d *dumper) settle(ctx context.Context) error {
 	}
 	d.graph, d.layers = g, layers
 	for i, l := range layers {
-		if d.record.Layers[i].Groups, err = d.groupsApart(l); err != nil {
-			return err
-		}
+		d.record.Layers[i].Groups = l.groups
 	}
 	record, err := d.record.Encode()
 	if err != nil {

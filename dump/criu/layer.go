@@ -27,6 +27,8 @@ type Layer struct {
 	// with nothing in them, of user and time ones those with one thread. CRIU refuses them:
 	// it is shown them in those of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
+
+	groups map[int][]uint32 // see groupsApart
 }
 
 // ApartTypes are the types of namespaces that a restored task can be led into again by
