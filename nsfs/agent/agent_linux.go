@@ -237,9 +237,12 @@ func (a *Agent) StartExit(ctx context.Context, p *Program) error {
 // Gone waits until an agent that was told to exit is no process any more, nor a
 // member of any namespace.
 func (a *Agent) Gone(ctx context.Context) error {
-	fd, err := unix.PidfdOpen(a.pid, 0)
+	fd, err := nsfs.OpenProcess(a.pid)
+	if errors.Is(err, nsfs.ErrGone) {
+		return nil
+	}
 	if err != nil {
-		return nil // ESRCH
+		return err
 	}
 	defer unix.Close(fd)
 	if !a.crew.has(a.pid) { // it is another's number by now

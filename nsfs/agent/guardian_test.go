@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/renest/renest/nsfs"
 )
 
 // TestGuardianKilled wants no agent left where nobody is left to kill them.
@@ -54,7 +57,7 @@ func TestGuardianKilled(t *testing.T) {
 // the crew.
 func TestFirstFollows(t *testing.T) {
 	c := begin(t, Options{})
-	fd, err := unix.PidfdOpen(c.root.pid, 0)
+	fd, err := nsfs.OpenProcess(c.root.pid)
 	if err != nil {
 		t.Fatal(errors.Join(err, c.Close()))
 	}
@@ -62,11 +65,10 @@ func TestFirstFollows(t *testing.T) {
 	if err := unix.Kill(c.guardian.pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	ended := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for deadline := time.Now().Add(20 * time.Second); ended[0].Revents == 0; {
-		if _, err := unix.Poll(ended, 1000); err != nil && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
-			t.Fatalf("the first agent goes on: %v", err)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := nsfs.AwaitEnd(ctx, fd); err != nil {
+		t.Fatalf("the first agent goes on: %v", err)
 	}
 	if err := c.Close(); !errors.Is(err, ErrDied) {
 		t.Errorf("close: %v", err)
