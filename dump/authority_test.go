@@ -265,7 +265,11 @@ func (w *world) change(a *actor) {
 
 // dumpable lets this test and others look at a task whose credentials changed.
 func (w *world) dumpable(a *agent.Agent) {
-	call(w.t, a, "dumpable", unix.SYS_PRCTL, agent.Int(unix.PR_SET_DUMPABLE), agent.Int(1))
+	var p agent.Program
+	p.Expose()
+	if err := a.Run(w.t.Context(), &p); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // capset sets what it can of the effective and permitted set.
