@@ -7,12 +7,12 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/test/seed"
 	"github.com/renest/renest/topology"
 )
 
@@ -20,9 +20,7 @@ import (
 // it is asked for alone, and no other.
 func TestActors(t *testing.T) {
 	asUser(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	w := newWorld(t, rand.New(rand.NewPCG(seed, 0)))
+	w := newWorld(t, rand.New(rand.NewPCG(seed.Of(t), 0)))
 	defer w.close()
 	h := testHost(t)
 	for i := range 30 {

@@ -13,13 +13,13 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/test/require"
+	"github.com/renest/renest/test/seed"
 	"github.com/renest/renest/topology"
 )
 
@@ -35,11 +35,10 @@ func TestAuthorityAgainstKernel(t *testing.T) {
 	} else {
 		asUser(t)
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	from := seed.Of(t)
 	var n tally
 	for i := range worlds {
-		w := newWorld(t, rand.New(rand.NewPCG(seed, uint64(i))))
+		w := newWorld(t, rand.New(rand.NewPCG(from, uint64(i))))
 		for range pairs {
 			w.try(&n)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
+	"github.com/renest/renest/test/seed"
 	"github.com/renest/renest/topology"
 )
 
@@ -73,8 +74,8 @@ func TestChurn(t *testing.T) {
 		c.checkEdges(g)
 	}
 	c.end()
-	t.Logf("seed %d: %d dumps, %.0f tasks a second, %d of %d ended at once",
-		c.seed, dumps, float64(c.born)/time.Since(start).Seconds(), c.went, c.born)
+	t.Logf("%d dumps, %.0f tasks a second, %d of %d ended at once",
+		dumps, float64(c.born)/time.Since(start).Seconds(), c.went, c.born)
 	for line, n := range missing {
 		t.Logf("missing from %d: %s", n, line)
 	}
@@ -120,7 +121,7 @@ type churn struct {
 }
 
 func startChurn(t *testing.T) *churn {
-	c := &churn{t: t, root: nest(t), seed: rand.Uint64(), stop: make(chan struct{}), all: map[int][]nsfs.Ref{}, live: map[int][]nsfs.Ref{}}
+	c := &churn{t: t, root: nest(t), seed: seed.Of(t), stop: make(chan struct{}), all: map[int][]nsfs.Ref{}, live: map[int][]nsfs.Ref{}}
 	c.done.Go(c.run)
 	return c
 }

@@ -1,17 +1,14 @@
 package test
 
 import (
-	"flag"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-)
 
-// checkSeed makes the random trees of an earlier run again.
-var checkSeed = flag.Uint64("check-seed", 0, "seed of TestCheckRandom's trees; 0 is a new one")
+	"github.com/renest/renest/test/seed"
+)
 
 // What check predicts of random trees is what CRIU does.
 func TestCheckRandom(t *testing.T) {
@@ -19,13 +16,8 @@ func TestCheckRandom(t *testing.T) {
 	if testing.Short() {
 		trees = 6
 	}
-	seed := *checkSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("-check-seed %d", seed)
 	root := shapeRoot(t)
-	rng := rand.New(rand.NewPCG(seed, 0))
+	rng := rand.New(rand.NewPCG(seed.Of(t), 0))
 	agreed := map[string]int{}
 	made := 0
 	for i := range trees {

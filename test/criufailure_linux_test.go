@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/renest/renest/test/seed"
 )
 
 // TestCRIUFailure has CRIU fail at one of two layers: both go on as if nothing had
@@ -60,9 +62,7 @@ func TestCRIUKilled(t *testing.T) {
 	outer := startCounter(t, spec)
 	inner := innerOf(t, outer)
 	dir := t.TempDir()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seed.Of(t), 0))
 
 	before := []status{counting(t, outer), counting(t, inner)}
 	took := time.Second

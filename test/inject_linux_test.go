@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/renest/renest/test/seed"
 )
 
 // every has the tests that spoil a restore try all there is to try, which takes
@@ -85,9 +87,7 @@ func TestInjected(t *testing.T) { inSandbox(t, testInjected) }
 
 func testInjected(t *testing.T) {
 	image, clean := sandboxImage(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(seed.Of(t), 0))
 	for _, args := range [][]string{
 		{"restore", "-d", "--name", "spoilt", image},
 		{"restore", "--name", "spoilt", image, "--", program(t, "renest"), "--version"},

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/renest/renest/test/seed"
 )
 
 // TestKilled kills a restore at moments of chance and expects that nothing is left
@@ -33,9 +35,8 @@ func testKilled(t *testing.T) {
 		renest(t, 0, "rm", name)
 		waitClean(t, clean, "after rm")
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, a restore takes %s", seed, span)
-	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("a restore takes %s", span)
+	random := rand.New(rand.NewPCG(seed.Of(t), 0))
 	for kills, tries := 0, 0; kills < 10; tries++ {
 		if tries == 200 {
 			t.Fatal("too few kills came in time")
@@ -68,8 +69,7 @@ func TestKilledAt(t *testing.T) { inSandbox(t, testKilledAt) }
 func testKilledAt(t *testing.T) {
 	image, clean := sandboxImage(t)
 	steps := countSteps(t, image)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d, %d steps", seed, steps)
+	t.Logf("%d steps", steps)
 	if os.Geteuid() == 0 && steps < 60 {
 		t.Errorf("%d steps, want 60 or more", steps)
 	}
@@ -81,7 +81,7 @@ func testKilledAt(t *testing.T) {
 			kills = append(kills, []string{"-at", p.Name, "-kill", whom}, []string{"-at", p.Name, "-kill", whom, "-after"})
 		}
 	}
-	tried := sample(rand.New(rand.NewPCG(seed, 0)), kills, 30)
+	tried := sample(rand.New(rand.NewPCG(seed.Of(t), 0)), kills, 30)
 	left := 0
 	for i, how := range tried {
 		s := inject(t, how, args...)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/renest/renest/nsfs"
+	"github.com/renest/renest/test/seed"
 )
 
 // TestWatchUnderChurn has namespaces come and go, some that live no time at all and
@@ -29,7 +30,7 @@ func TestWatchUnderChurn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const interval = 300 * time.Millisecond
 			w := watch(t, "--interval", interval.String(), what)
-			c := &churn{t: t, seed: rand.Uint64(), enough: 6, bound: func() time.Duration { return w.bound(interval) }}
+			c := &churn{t: t, seed: seed.Of(t), enough: 6, bound: func() time.Duration { return w.bound(interval) }}
 			if testing.Short() {
 				c.enough = 1
 			}
@@ -42,8 +43,8 @@ func TestWatchUnderChurn(t *testing.T) {
 			}
 			w.end()
 			events, warnings := w.all()
-			t.Logf("seed %d: %d namespaces, of which %d lived longer than %s; %d events; it said:\n%s",
-				c.seed, len(c.lives), c.long(), c.bound(), len(events), strings.Join(warnings, "\n"))
+			t.Logf("%d namespaces, of which %d lived longer than %s; %d events; it said:\n%s",
+				len(c.lives), c.long(), c.bound(), len(events), strings.Join(warnings, "\n"))
 			if len(wrong) > 0 {
 				t.Error(strings.Join(wrong, "\n"))
 			}
