@@ -85,9 +85,10 @@ func ownerOfSocket(h *hiding) *secret {
 }
 
 // mountedMnt is a mount namespace that is mounted in one with a smaller id, which
-// is what the kernel wants. On 6.18 each processor has its own ids to give.
+// is what the kernel wants. On 6.18 each processor has its own ids to give, 4096 at a
+// time (COOKIE_LOCAL_BATCH, include/linux/cookie.h).
 func mountedMnt(h *hiding) *secret {
-	for range 1000 {
+	for range 5000 {
 		a := h.fork(h.base, nsfs.Mnt)
 		mnt := h.ref(a, nsfs.InMnt)
 		pin, err := h.tryBind(h.base, a, nsfs.InMnt)

@@ -72,7 +72,7 @@ func flightOf(t *testing.T, ino uint64, fd int) (pins []topology.Pin, unseen boo
 		t.Fatal(err)
 	}
 	if n := g.Index().Lookup(topology.UTS, ino); n != nil {
-		pins = n.Pins
+		pins = ownPins(t, n)
 	}
 	object := taskName(&task{pid: os.Getpid(), tid: os.Getpid()}) + " fd " + strconv.Itoa(fd)
 	return pins, slices.ContainsFunc(g.Header.Missing, func(line string) bool {

@@ -59,7 +59,7 @@ func TestFewDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	few := usual
-	few.Cur = 22
+	few.Cur = leaves(10)
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
 		t.Fatal(err)
 	}
@@ -76,4 +76,14 @@ func TestFewDescriptors(t *testing.T) {
 	if n := len(own(g, topology.PID)); n != 2 {
 		t.Errorf("%d pid namespaces, want 2", n)
 	}
+}
+
+// leaves returns the limit of open files that leaves so many to be opened.
+func leaves(spare int) (limit uint64) {
+	for ; spare > 0; limit++ {
+		if _, err := unix.FcntlInt(uintptr(limit), unix.F_GETFD, 0); err == unix.EBADF {
+			spare--
+		}
+	}
+	return limit
 }

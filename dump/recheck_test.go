@@ -136,7 +136,7 @@ func TestHandedOn(t *testing.T) {
 			}
 			n := g.Index().Lookup(topology.UTS, ref.Ino)
 			want := []topology.Pin{{Kind: topology.PinTask, PID: b.PID()}}
-			if n == nil || cmp.Diff(want, n.Pins) != "" {
+			if n == nil || cmp.Diff(want, ownPins(t, n)) != "" {
 				t.Errorf("%s, left to pid %d: %+v", ref, b.PID(), n)
 			}
 		})

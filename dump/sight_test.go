@@ -109,8 +109,12 @@ func TestPartialSight(t *testing.T) {
 					t.Errorf("missing %q, want %q", got.Missing, w)
 				}
 			}
-			if tt.not && len(got.Missing) != len(want) {
-				t.Errorf("missing %q, want no more than %q", got.Missing, want)
+			more := slices.DeleteFunc(slices.Clone(got.Missing), func(line string) bool {
+				// Of others on the host.
+				return saysEnded(line) || strings.HasPrefix(line, "pid ") && strings.Contains(line, "descriptors in flight")
+			})
+			if tt.not && len(more) != len(want) {
+				t.Errorf("missing %q, want no more than %q", more, want)
 			}
 			var unshown []string
 			for _, line := range got.Missing {
