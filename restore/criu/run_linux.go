@@ -267,7 +267,7 @@ func (l *layerRun) PostRestore(pid int32) error {
 			return err
 		}
 	}
-	if err := errors.Join(l.readmit(), l.part()); err != nil {
+	if err := errors.Join(l.readmit(), l.part(), l.hush()); err != nil {
 		return err
 	}
 	if err := l.r.openRestored(l.layer, l.pid); err != nil {

@@ -71,7 +71,7 @@ func (l *layerRun) enter() error {
 			p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
 		}
 		if n.Type == topology.Net {
-			loopbackUp(&p)
+			setLoopback(&p, true)
 		}
 	}
 	if l.stage.mounts {
@@ -86,27 +86,6 @@ func (l *layerRun) enter() error {
 		return fmt.Errorf("prepare the images: %w", err)
 	}
 	return l.become()
-}
-
-// furnish sets the loopback of the net namespaces up that CRIU is handed, where it was.
-// What else is in one is not saved.
-func (l *layerRun) furnish() error {
-	for _, n := range l.external() {
-		if n.Net != nil && !n.Net.Loopback {
-			continue
-		}
-		a, err := l.crew.Root().Fork(l.ctx, "fork", agent.ForkOptions{})
-		if err != nil {
-			return err
-		}
-		var p agent.Program
-		p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(unix.CLONE_NEWNET))
-		loopbackUp(&p)
-		if err := errors.Join(a.Run(l.ctx, &p), a.Exit(l.ctx)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // mount has the agent make a mount namespace of the host's root, with the stage.
@@ -178,7 +157,7 @@ func (l *layerRun) become() error {
 		p.Call("make mounts private", unix.SYS_MOUNT, agent.String("none"), agent.String("/"), agent.String(""), agent.Int(unix.MS_REC|unix.MS_PRIVATE), agent.Int(0))
 	}
 	if flags&unix.CLONE_NEWNET != 0 {
-		loopbackUp(&p)
+		setLoopback(&p, true)
 	}
 	return l.agent.Run(l.ctx, &p)
 }
@@ -190,17 +169,6 @@ func becomeRootOf(p *agent.Program, user *topology.Namespace, fd int) {
 	p.Call("become root", unix.SYS_SETRESGID, agent.Int(0), agent.Int(0), agent.Int(0))
 	p.Call("become root", unix.SYS_SETRESUID, agent.Int(0), agent.Int(0), agent.Int(0))
 	p.Expose()
-}
-
-// loopbackUp adds the setting up of lo, without which CRIU does not start
-// (kerndat_tcp_repair).
-func loopbackUp(p *agent.Program) {
-	ifreq := make([]byte, unix.IFNAMSIZ+24)
-	copy(ifreq, "lo")
-	ifreq[unix.IFNAMSIZ] = unix.IFF_UP
-	s := p.Call("socket", unix.SYS_SOCKET, agent.Int(unix.AF_INET), agent.Int(unix.SOCK_DGRAM|unix.SOCK_CLOEXEC), agent.Int(0))
-	p.Call("set lo up", unix.SYS_IOCTL, s.Ret(), agent.Int(unix.SIOCSIFFLAGS), agent.Bytes(ifreq))
-	p.Call("close", unix.SYS_CLOSE, s.Ret())
 }
 
 // fill writes what CRIU reads into the stage: changed copies of images, which are
