@@ -121,7 +121,7 @@ func (r *room) run(t *testing.T, args ...string) syscall.WaitStatus {
 // read returns what there is to read.
 func read(t *testing.T, f *os.File) string {
 	t.Helper()
-	if err := f.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := f.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 1<<16)
@@ -249,7 +249,7 @@ func TestCommandCanceled(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%d levels of pid namespaces: the command goes on", pids)
 		}
 		noChildren(t)

@@ -84,7 +84,7 @@ func commit(t testing.TB, s *restore.Standing) *restore.Tree {
 // its holders alone are left: they are of one session.
 func onlyThoseThatStay(t testing.TB, tree *restore.Tree) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		procs, err := filepath.Glob("/proc/[0-9]*")
 		if err != nil {
 			t.Fatal(err)

@@ -78,14 +78,16 @@ func lowered(typ topology.Type) error {
 	if err := setLimit(typ, need); err != nil {
 		return err
 	}
-	// What has ended is counted a while longer, a net namespace above all; and
-	// each attempt makes one that has to end.
+	// What has ended is counted a while longer, a net namespace above all, which
+	// waits for those of others on the host; and each attempt makes one that has to
+	// end.
+	deadline := time.Now().Add(2 * time.Minute)
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		err := restoreOnce(p)
 		if err == nil {
 			return setLimit(typ, 1000)
 		}
-		if !errors.Is(err, unix.ENOSPC) || wait > 10*time.Second {
+		if !errors.Is(err, unix.ENOSPC) || time.Now().After(deadline) {
 			return fmt.Errorf("with enough: %w", err)
 		}
 		time.Sleep(wait)

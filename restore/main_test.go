@@ -147,7 +147,7 @@ func noChildren(t testing.TB) {
 // childrenLeft reaps children until there are none, and describes those that do
 // not end.
 func childrenLeft() string {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
 		switch {

@@ -269,7 +269,7 @@ func (c *Crew) await() error {
 // gives its number up (kernel/exit.c, exit_notify and release_task): it is out of
 // its namespaces by then, and for a moment still in /proc.
 func (c *Crew) empty() error {
-	const soon = 10 * time.Second
+	const soon = 30 * time.Second // on a host that is busy
 	for start := time.Now(); ; time.Sleep(50 * time.Microsecond) {
 		i := slices.IndexFunc(c.agents, func(a *Agent) bool { return a.pid > 0 && c.has(a.pid) && !zombie(a.pid) })
 		if i < 0 {

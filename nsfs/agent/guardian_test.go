@@ -65,7 +65,7 @@ func TestFirstFollows(t *testing.T) {
 	if err := unix.Kill(c.guardian.pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := nsfs.AwaitEnd(ctx, fd); err != nil {
 		t.Fatalf("the first agent goes on: %v", err)

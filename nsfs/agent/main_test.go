@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	}
 	before := descriptors()
 	code := m.Run()
-	for deadline := time.Now().Add(time.Second); descriptors() > before && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); descriptors() > before && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond) // a process that was killed is still being reaped
 	}
 	if after := descriptors(); code == 0 && after > before {
