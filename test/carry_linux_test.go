@@ -42,7 +42,7 @@ func TestPipe(t *testing.T) {
 	_ = w.Close()
 	restore := exec.Command(program(t, "renest"), "restore", "-d", "--name", name, "-")
 	restore.Stdin = r
-	restore.WaitDelay = 10 * time.Second
+	restore.WaitDelay = time.Minute
 	out, err := restore.CombinedOutput()
 	_ = r.Close()
 	if err != nil {
@@ -134,7 +134,7 @@ func restoreHere(t *testing.T, images map[string][]byte) {
 }
 
 func shell(script string) vm.Command {
-	return vm.Command{Args: []string{"/bin/sh", "-ec", script}, Timeout: 2 * time.Minute}
+	return vm.Command{Args: []string{"/bin/sh", "-ec", script}, Timeout: 5 * time.Minute}
 }
 
 // dumpScript makes a nest and an image of it. Nest ends with its input, so it gets
@@ -162,7 +162,7 @@ func restoreScript(image string) string {
 // runInVM runs a job all of whose commands must exit 0.
 func runInVM(t *testing.T, k vm.Kernel, job vm.Job) *vm.Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	result, err := vm.Run(ctx, k, job)
 	if err != nil {

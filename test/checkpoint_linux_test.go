@@ -3,9 +3,11 @@ package test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +31,8 @@ func TestRuntimeCheckpoint(t *testing.T) {
 				path = require.Command(t, "runc", "runc")
 			}
 			c := newCheckpointed(t, path, i, busybox)
-			c.run(t, "run", "--detach", "--bundle", c.dir, c.id)
+			c.run(t, "run", "--detach", "--pid-file", c.dir+"/pid", "--bundle", c.dir, c.id)
+			sleeps(t, c.dir+"/pid")
 			c.run(t, "checkpoint", "--image-path", c.dir+"/images", "--work-path", c.dir+"/work", c.id)
 			if _, err := images.ReadFile(c.dir + "/images"); err != nil {
 				t.Fatal(err)
@@ -173,6 +176,29 @@ func (c checkpointed) run(t *testing.T, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// sleeps waits until the container with that file has its shell wait for sleep: before
+// that it may still be its runtime that prepares it.
+func sleeps(t *testing.T, pidFile string) {
+	t.Helper()
+	text, err := os.ReadFile(pidFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, fmt.Sprintf("container %d sleeps", pid), func() bool {
+		for _, child := range children(pid) {
+			args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+			if strings.HasSuffix(string(args), "\x00sleep\x001000\x00") {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // log is what CRIU wrote last.

@@ -23,7 +23,7 @@ func renest(t *testing.T, code int, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	// Not t.Context, which ends before the test's clean-up begins.
-	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("renest hangs"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Minute, errors.New("renest hangs"))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t, "renest"), args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

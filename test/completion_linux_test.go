@@ -50,16 +50,23 @@ func TestCompletion(t *testing.T) {
 				if shell == "fish" {
 					args = append([]string{"-c", s.script}, line.words...)
 				}
-				cmd := exec.CommandContext(t.Context(), path, args...)
-				cmd.Env = append(cmd.Environ(), "PATH="+bin+":/usr/bin:/bin", "HOME="+t.TempDir())
-				out, err := cmd.CombinedOutput()
-				if err != nil {
-					t.Fatalf("%v\n%s", err, out)
+				home := t.TempDir()
+				complete := func() bool {
+					cmd := exec.CommandContext(t.Context(), path, args...)
+					cmd.Env = append(cmd.Environ(), "PATH="+bin+":/usr/bin:/bin", "HOME="+home)
+					out, err := cmd.CombinedOutput()
+					if err != nil {
+						t.Fatalf("%v\n%s", err, out)
+					}
+					got := slices.ContainsFunc(strings.Fields(string(out)), func(w string) bool { return strings.HasPrefix(w, line.want) })
+					if got == line.nothing {
+						t.Logf("%q: %s", line.words, out)
+					}
+					return got != line.nothing
 				}
-				got := slices.ContainsFunc(strings.Fields(string(out)), func(w string) bool { return strings.HasPrefix(w, line.want) })
-				if got == line.nothing {
-					t.Errorf("%q: %s", line.words, out)
-				}
+				// What is there on the host is looked for, but for no longer than who
+				// types would wait.
+				waitFor(t, "it is completed", complete)
 			})
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -204,21 +203,13 @@ func nsenterHostname(t *testing.T, path string) string {
 func waitGone(t *testing.T, r restored) {
 	t.Helper()
 	own := taskShape(t, []int{os.Getpid()})
-	deadline := time.Now().Add(10 * time.Second)
 	for _, n := range r.Namespaces {
 		if _, external := own[n.Live]; external {
 			continue
 		}
-		for {
+		waitFor(t, fmt.Sprintf("%s, which was %s, is gone", n.Path, n.Image), func() bool {
 			name, err := os.Readlink(n.Path)
-			if err != nil || name != n.Live {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Errorf("%s is still there as %s", n.Image, n.Path)
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+			return err != nil || name != n.Live
+		})
 	}
 }

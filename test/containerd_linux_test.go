@@ -69,6 +69,7 @@ func TestContainerdSharedPIDNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.start(t, "member", []string{"--with-ns", "pid:/proc/" + strings.TrimSpace(string(pid)) + "/ns/pid"})
+	waitFor(t, "the container counts", func() bool { return d.count() > 2 }) // it executes its program
 	d.run(t, "task", "checkpoint", "--image-path", d.dir+"/images", "--work-path", d.dir+"/work", "member")
 	log, err := os.ReadFile(filepath.Join(d.dir, "work/dump.log"))
 	// What was foreseen is not said again of a dump that CRIU has made.
@@ -183,11 +184,11 @@ func (d *containerd) socket() string { return filepath.Join(d.dir, "socket") }
 // try runs one of ctr's commands, which may wait for ever for what does not happen, and
 // returns what it says.
 func (d *containerd) try(args ...string) (said string, err error) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, errors.New("ctr hangs"))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 3*time.Minute, errors.New("ctr hangs"))
 	defer cancel()
 	args = append([]string{"--target", strconv.Itoa(d.init), "--mount", "--pid", "--", "ctr", "--address", d.socket()}, args...)
 	cmd := exec.CommandContext(ctx, "nsenter", args...)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), errors.Join(err, context.Cause(ctx))
 }

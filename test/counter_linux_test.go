@@ -134,7 +134,8 @@ func innerOf(t *testing.T, outer int) (pid int) {
 	t.Helper()
 	waitFor(t, fmt.Sprintf("pid %d has a container", outer), func() bool {
 		for _, pid = range family(outer)[1:] {
-			if n := nspid(t, pid); n[len(n)-1] == "1" && len(n) == len(nspid(t, outer))+1 {
+			// One that has just ended has none.
+			if n := numbersOf(pid); len(n) > 0 && n[len(n)-1] == "1" && len(n) == len(nspid(t, outer))+1 {
 				return !sameRoot(outer, pid) // where it is still to arrive
 			}
 		}

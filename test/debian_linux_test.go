@@ -149,7 +149,7 @@ func (c debianContainer) enter(args ...string) []string {
 // run runs a program in the container and returns what it prints.
 func (c debianContainer) run(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "nsenter", c.enter(args...)...).CombinedOutput()
 	if err != nil {

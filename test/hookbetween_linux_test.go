@@ -48,6 +48,7 @@ func TestHookBetween(t *testing.T) {
 			}()
 			gate.wait(t)
 			if test.flags != 0 {
+				asleep(t, pids[len(pids)-1])
 				err := tracee.Hold(t.Context(), pids[len(pids)-1], func(h *tracee.Held) error {
 					_, err := h.Call("unshare", unix.SYS_UNSHARE, test.flags)
 					return err

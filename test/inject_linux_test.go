@@ -40,7 +40,7 @@ func inject(t *testing.T, how []string, args ...string) spoilt {
 	report := filepath.Join(os.TempDir(), "report")
 	defer os.Remove(report)
 	var stdout, stderr bytes.Buffer
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("renest hangs"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("renest hangs"))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t, "inject"), slices.Concat([]string{"-report", report}, how, []string{"--", program(t, "renest")}, args)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

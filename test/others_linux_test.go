@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -74,11 +73,10 @@ func testOthers(t *testing.T) {
 		t.Errorf("%s after rm: %v", pin, err)
 	}
 	// What runtimes left to the first process of the sandbox, which is this.
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err == unix.ECHILD {
-			break
-		}
-	}
+	waitFor(t, "all that runtimes left have ended", func() bool {
+		_, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		return err == unix.ECHILD
+	})
 }
 
 // restorePinned makes a nest whose net namespace is bind-mounted as ip netns would,

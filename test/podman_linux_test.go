@@ -103,10 +103,11 @@ func newPodman(t *testing.T, runtime, busybox string) *podman {
 		}
 		waitFor(t, "podman's cgroups are gone", func() bool { return removeCgroups(p.name) })
 	})
-	p.run(t, "run", "--detach", "--name", p.name, "--annotation", "org.criu.config="+criuConf,
+	p.run(t, "run", "--detach", "--pidfile", dir+"/pid", "--name", p.name, "--annotation", "org.criu.config="+criuConf,
 		// Limits that whoever runs this may set, and that take no controller.
 		"--network", "none", "--cgroup-parent", "/"+p.name, "--pids-limit", "-1", "--ulimit", "nproc=4096:4096", "--ulimit", "nofile=1024:1024",
 		"--rootfs", rootfs, "/bin/busybox", "sh", "-c", "while :; do /bin/busybox sleep 1000; done")
+	sleeps(t, dir+"/pid")
 	return p
 }
 

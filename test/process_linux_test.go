@@ -52,17 +52,31 @@ func parentOf(t *testing.T, pid int) int {
 // nspid returns the numbers of a process, level by level.
 func nspid(t *testing.T, pid int) []string {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
+	n := numbersOf(pid)
+	if n == nil {
+		t.Fatalf("pid %d has no numbers", pid)
 	}
+	return n
+}
+
+// numbersOf is nspid of a process that may be gone, and has none then.
+func numbersOf(pid int) []string {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range strings.Lines(string(b)) {
 		if rest, ok := strings.CutPrefix(line, "NSpid:"); ok {
 			return strings.Fields(rest)
 		}
 	}
-	t.Fatalf("pid %d has no NSpid", pid)
 	return nil
+}
+
+// asleep waits until a process waits in the kernel.
+func asleep(t *testing.T, pid int) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("pid %d sleeps", pid), func() bool {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return strings.HasPrefix(string(b[strings.LastIndexByte(string(b), ')')+1:]), " S")
+	})
 }
 
 // alive tells whether there is a process that has not ended.

@@ -116,7 +116,7 @@ func reap() {
 // waitClean waits until there remains what was there before, and perhaps what may.
 func waitClean(t *testing.T, want []string, when string, may ...string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		got := slices.DeleteFunc(remains(t), func(s string) bool { return slices.Contains(may, s) })
 		want = slices.DeleteFunc(slices.Clone(want), func(s string) bool { return !slices.Contains(got, s) && wentElsewhere(s) })

@@ -17,7 +17,7 @@ type typist struct {
 	tty interface{ Write([]byte) (int, error) }
 
 	mu   sync.Mutex
-	seen strings.Builder // what has appeared, without colours and the like
+	seen strings.Builder // what has appeared
 	read int             // how much of that was waited for
 }
 
@@ -54,6 +54,14 @@ func onTerminal(t *testing.T, name string, args ...string) *typist {
 // escape is what moves the cursor, sets colours and titles, and asks the terminal.
 var escape = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>78M]|P[^\x1b]*\x1b\\)|[\x07\x0f]|.\x08`)
 
+// unfinished is such a thing of which the end is still to come.
+var unfinished = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*|\][^\x07\x1b]*|[()]|P[^\x1b]*)?\x1b?$`)
+
+// plain is text without any of them.
+func plain(text string) string {
+	return unfinished.ReplaceAllString(escape.ReplaceAllString(text, ""), "")
+}
+
 // types types text, \t for the key that completes.
 func (y *typist) types(text string) {
 	y.t.Helper()
@@ -67,15 +75,48 @@ func (y *typist) sees(wanted string) {
 	y.t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		y.mu.Lock()
-		text := escape.ReplaceAllString(y.seen.String(), "")
+		text := y.seen.String()[y.read:]
 		y.mu.Unlock()
-		text = text[min(y.read, len(text)):]
-		if i := strings.Index(text, wanted); i >= 0 {
-			y.read += i + len(wanted)
+		if end := shown(text, wanted); end > 0 {
+			y.read += end
 			return
 		}
 		if time.Now().After(deadline) {
-			y.t.Fatalf("%q does not appear, but\n%q", wanted, text)
+			y.t.Fatalf("%q does not appear, but\n%q", wanted, plain(text))
+		}
+	}
+}
+
+// shown returns how much of what has appeared it takes until there is what is wanted,
+// without colours and the like, and 0 where it is not there. What comes later, and may
+// overwrite it, is not asked.
+func shown(text, wanted string) int {
+	last := wanted[len(wanted)-1]
+	for end := len(wanted); end <= len(text); end++ {
+		if text[end-1] == last && strings.Contains(plain(text[:end]), wanted) {
+			return end
+		}
+	}
+	return 0
+}
+
+// TestShown: what is wanted is there as soon as its last letter is, and not where it is
+// said to the terminal alone.
+func TestShown(t *testing.T) {
+	for _, tt := range []struct {
+		text, wanted string
+		end          int
+	}{
+		{"a schema ", "schema", 8},
+		{"a schema \x08\x08", "schema", 8},
+		{"sch\x1b[1mema", "schema", 10},
+		{"sx\x08chema", "schema", 8},
+		{"\x1b]0;schema\x07", "schema", 0},
+		{"\x1b]0;schema\x07schema", "schema", 17},
+		{"", "x", 0},
+	} {
+		if got := shown(tt.text, tt.wanted); got != tt.end {
+			t.Errorf("%q in %q: %d, want %d", tt.wanted, tt.text, got, tt.end)
 		}
 	}
 }

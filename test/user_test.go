@@ -65,7 +65,7 @@ func runAsNobody(t *testing.T, b suite.Binary) (string, error) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), b.Path, flags(5*time.Minute)...)
+	cmd := exec.CommandContext(t.Context(), b.Path, flags(15*time.Minute)...)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(),
 		require.Variable+"=user", programsVariable+"="+programs, "HOME="+home, "TMPDIR="+home, "XDG_RUNTIME_DIR="+home)

@@ -37,7 +37,7 @@ func Open(t testing.TB, page []byte) string {
 	if err := os.WriteFile(file, page, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--disable-gpu", "--no-first-run",
 		"--no-sandbox", // which root cannot have, and a container neither

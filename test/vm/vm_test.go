@@ -35,7 +35,7 @@ func testRun(t *testing.T, k vm.Kernel) {
 	long := sh(0, "sleep 1000 & sleep 1000")
 	long.Timeout = 2 * time.Second
 
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	result, err := vm.Run(ctx, k, vm.Job{
 		Files: append(vm.Busybox(k),
@@ -107,7 +107,7 @@ func TestRunEnds(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()
 			var console []byte
 			result, err := vm.Run(ctx, k, vm.Job{
