@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -79,9 +80,13 @@ func (e *executor) openCgroup(ctx context.Context, name string) (fd int, reason,
 }
 
 // findCgroup opens a cgroup of the unified hierarchy by its path from the root, as it
-// is mounted here. The path comes from an image: os.Root keeps it below the mount.
+// is mounted here. The path comes from an image: it stays below the mount.
 func (e *executor) findCgroup(ctx context.Context, name string) (*os.File, error) {
 	mount, err := cgroupMount()
+	if err != nil {
+		return nil, err
+	}
+	rel, err := belowMount(name)
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +95,6 @@ func (e *executor) findCgroup(ctx context.Context, name string) (*os.File, error
 		return nil, err
 	}
 	defer root.Close()
-	rel := strings.Trim(name, "/")
-	if rel == "" {
-		rel = "."
-	}
 	dir, err := root.Open(rel)
 	if errors.Is(err, fs.ErrNotExist) && e.cgroup.make {
 		if err := e.mkdirs(ctx, root, mount, rel); err != nil {
@@ -105,6 +106,63 @@ func (e *executor) findCgroup(ctx context.Context, name string) (*os.File, error
 		return nil, fmt.Errorf("this host has no cgroup %s: --cgroups make makes it", strconv.Quote(name))
 	}
 	return dir, err
+}
+
+// belowMount returns the path of a cgroup from where the hierarchy is mounted. The
+// kernel writes no other than a plain one, but for what is above the reader's root.
+func belowMount(name string) (string, error) {
+	rel := strings.Trim(name, "/")
+	if rel == "" {
+		return ".", nil
+	}
+	if path.Clean("/"+rel) != "/"+rel {
+		return "", fmt.Errorf("%s is no path below the root of cgroups", strconv.Quote(name))
+	}
+	return rel, nil
+}
+
+// cgroupIntent returns the cgroups that plan may have to make here, those above
+// first: the claim has them, for the case that the guardian is killed too.
+func cgroupIntent(plan *Plan) []string {
+	mount, err := cgroupMount()
+	if err != nil {
+		return nil // then none is made
+	}
+	var missing []string
+	seen := map[string]bool{}
+	for _, s := range plan.Steps {
+		if s.Op != OpFork || s.NS == nil {
+			continue
+		}
+		rel, err := belowMount(s.NS.Cgroup.Root)
+		if err != nil {
+			continue // nor is such a one
+		}
+		full := mount
+		for name := range strings.SplitSeq(rel, "/") {
+			full = path.Join(full, name)
+			if seen[full] {
+				continue
+			}
+			seen[full] = true
+			if _, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) {
+				missing = append(missing, full)
+			}
+		}
+	}
+	return missing
+}
+
+// removeCgroups removes cgroups, those above given first, that nobody uses: others may
+// have made them, or have come in.
+func removeCgroups(list []string) error {
+	var errs []error
+	for _, dir := range slices.Backward(list) {
+		if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT && err != unix.EBUSY {
+			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // mkdirs makes a cgroup and those above it that are missing. The guardian does, which

@@ -26,6 +26,8 @@ type claim struct {
 	// Pins are the bind mounts that it makes, and the folders that it may make for
 	// them.
 	Pins *PinSet `json:"pins,omitempty"`
+	// Cgroups are those that it may make, those above first.
+	Cgroups []string `json:"cgroups,omitempty"`
 	// Family is what all processes of the restore are known by.
 	Family agent.Family `json:"family"`
 }
@@ -33,11 +35,11 @@ type claim struct {
 func claimPath(name string) string { return filepath.Join(StateDir(), "."+name) }
 
 // newClaim claims a name for the calling process; for none, it makes one up.
-func newClaim(name string, family agent.Family, pins *PinSet) (*claim, error) {
+func newClaim(name string, family agent.Family, pins *PinSet, cgroups []string) (*claim, error) {
 	if name == "" {
 		name = fmt.Sprintf("t%d", family.Inode) // no two memfds have the same
 	}
-	c := &claim{Name: name, Family: family, Pins: pins}
+	c := &claim{Name: name, Family: family, Pins: pins, Cgroups: cgroups}
 	var err error
 	if c.BootID, err = bootID(); err != nil {
 		return nil, err
@@ -123,10 +125,23 @@ func (c *claim) clean() error {
 			return err
 		}
 	}
-	if err := c.Pins.remove(); err != nil {
+	if err := errors.Join(c.Pins.remove(), removeCgroups(c.Cgroups)); err != nil {
 		return err
 	}
 	return c.release()
+}
+
+// abandon cleans up after the maker's own guardian, if that was killed: else it has
+// removed the claim itself.
+func (c *claim) abandon() error {
+	there, err := readClaim(c.Name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && there.Family != c.Family {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return c.clean()
 }
 
 // claims lists the restores that are under way, and those that were killed.

@@ -14,7 +14,7 @@ import (
 
 // Claim claims a name, and gives it up again.
 func Claim(name string) error {
-	c, err := newClaim(name, agent.Family{}, nil)
+	c, err := newClaim(name, agent.Family{}, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -18,13 +18,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/renest/renest/images"
+	"github.com/renest/renest/nsfs/agent"
 	"github.com/renest/renest/restore"
 	"github.com/renest/renest/test/require"
 )
 
-// pinAndDie is a helper that restores an image with bind mounts below a folder,
-// and is killed when so many steps and mounts are done, with its guardian or
-// without.
+// pinAndDie is a helper that restores an image with bind mounts below a folder and
+// cgroups, and is killed when so many steps and mounts are left to do, with its guardian
+// or without; or its guardian alone is.
 func pinAndDie(args []string) int {
 	g, err := images.ReadFile(args[0])
 	if err != nil {
@@ -38,11 +39,11 @@ func pinAndDie(args []string) int {
 	}
 	at, _ := strconv.Atoi(args[2])
 	fmt.Println("ready")
-	_, err = restore.Execute(context.Background(), p, restore.Options{Name: "dies", Progress: func(done, total int) {
+	s, err := restore.Execute(context.Background(), p, restore.Options{Name: "dies", MakeCgroups: true, Progress: func(done, total int) {
 		if done != total-at {
 			return
 		}
-		if args[3] == "both" {
+		if args[3] != "" {
 			// It is the child of the thread that happened to start it.
 			lists, _ := filepath.Glob("/proc/self/task/*/children")
 			for _, list := range lists {
@@ -53,8 +54,13 @@ func pinAndDie(args []string) int {
 				}
 			}
 		}
-		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		if args[3] != "guardian" {
+			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		}
 	}})
+	if err == nil {
+		err = s.Close()
+	}
 	fmt.Fprintln(os.Stderr, err)
 	return 1
 }
@@ -129,6 +135,21 @@ func TestPinsSwept(t *testing.T) {
 			}
 		} else if err := restore.Remove("dies"); err != nil {
 			t.Errorf("remove: %v", err)
+		}
+		noChildren(t)
+		nothingIn(t, dir)
+		noRecords(t)
+	}
+}
+
+// TestGuardianKilled kills the guardian alone: its maker cleans up.
+func TestGuardianKilled(t *testing.T) {
+	require.Root(t)
+	image, dir := saved(t, pinned()), t.TempDir()
+	for at := range 4 {
+		out, _ := helper(t, "pin and die", image, dir, strconv.Itoa(at), "guardian").CombinedOutput()
+		if !strings.Contains(string(out), agent.ErrDied.Error()) {
+			t.Errorf("%d left to do: %s", at, out)
 		}
 		noChildren(t)
 		nothingIn(t, dir)

@@ -93,11 +93,15 @@ func Execute(ctx context.Context, plan *Plan, o Options) (*Standing, error) {
 // announce claims the tree's name for the crew that is about to be, which gives it
 // up when all is undone.
 func (s *Standing) announce(crew *agent.Crew) error {
-	intent, err := pinIntent(s.plan)
+	pins, err := pinIntent(s.plan)
 	if err != nil {
 		return err
 	}
-	if s.claim, err = newClaim(s.o.Name, crew.Family(), intent); err != nil {
+	var cgroups []string
+	if s.o.MakeCgroups {
+		cgroups = cgroupIntent(s.plan)
+	}
+	if s.claim, err = newClaim(s.o.Name, crew.Family(), pins, cgroups); err != nil {
 		return err
 	}
 	if err := free(s.claim.Name); err != nil {
@@ -190,6 +194,10 @@ func (s *Standing) Close() error {
 	var err error
 	if s.crew != nil {
 		err = s.crew.Close()
+		if s.claim != nil {
+			err = errors.Join(err, s.claim.abandon())
+			s.claim = nil
+		}
 		s.crew = nil
 	}
 	if s.claim != nil { // if it is still there, no guardian came so far
@@ -257,17 +265,17 @@ func (s *Standing) Commit(ctx context.Context) (*Tree, error) {
 	return t, nil
 }
 
-// unrecord removes the record of a tree whose keeper was killed when it had just
-// made it.
+// unrecord takes down a tree whose keeper was killed when it had just recorded it: its
+// claim is no more.
 func unrecord(t *Tree) error {
 	there, err := Find(t.Name)
 	if errors.Is(err, ErrNotFound) || err == nil && there.Keeper != t.Keeper {
 		return nil
 	}
-	if err == nil {
-		err = os.Remove(filepath.Join(StateDir(), t.Name))
+	if err != nil {
+		return err
 	}
-	return err
+	return removeTree(t.Name)
 }
 
 // adopted is a process that was put into the tree.

@@ -62,8 +62,8 @@ func testKilled(t *testing.T) {
 }
 
 // TestKilledAt kills a restore before and after every system call of a plan of 60
-// steps: renest alone, and renest together with the guardians that would undo what
-// it did. Then renest rm, or the next restore, leaves the host as before.
+// steps: renest alone, the guardians that would undo what it did, and all together.
+// Then renest rm, or the next restore, leaves the host as before.
 func TestKilledAt(t *testing.T) { inSandbox(t, testKilledAt) }
 
 func testKilledAt(t *testing.T) {
@@ -77,7 +77,7 @@ func testKilledAt(t *testing.T) {
 	all := places(t, args, clean)
 	var kills [][]string
 	for _, p := range all.Places {
-		for _, whom := range []string{"0", "crew"} {
+		for _, whom := range []string{"0", "crew", "guardians"} {
 			kills = append(kills, []string{"-at", p.Name, "-kill", whom}, []string{"-at", p.Name, "-kill", whom, "-after"})
 		}
 	}
@@ -86,10 +86,16 @@ func testKilledAt(t *testing.T) {
 	for i, how := range tried {
 		s := inject(t, how, args...)
 		when := strings.Join(how, " ")
+		killed := 128 + int(syscall.SIGKILL)
+		if how[3] == "guardians" {
+			killed = 1
+		}
 		switch {
-		case s.code != 0 && s.code != 128+int(syscall.SIGKILL): // 0: it had just ended
+		case s.code != 0 && s.code != killed: // 0: it had just ended
 			t.Errorf("%s: exit code %d\n%s", when, s.code, s.stderr)
-		case how[3] == "crew": // of what stands the keeper is dead
+		case how[3] == "guardians" && s.code != 0:
+			waitClean(t, clean, when)
+		case how[3] != "0": // of what stands the keeper is dead
 		case standing(t, "spoilt"):
 			renest(t, 0, "diff", image, "live:spoilt")
 		default: // the guardian lives

@@ -45,7 +45,7 @@ func run() (int, error) {
 	file := flag.String("report", "", "write what happened to `FILE`")
 	flag.StringVar(&s.at, "at", "", "the `PLACE` to spoil")
 	errno := flag.Int("errno", 0, "have the call fail with error `N`")
-	flag.StringVar(&s.kill, "kill", "", "kill `WHOM`: 0 or crew")
+	flag.StringVar(&s.kill, "kill", "", "kill `WHOM`: 0, crew or guardians")
 	flag.BoolVar(&s.after, "after", false, "kill after the call, not before it")
 	flag.Parse()
 	s.errno = syscall.Errno(*errno)

@@ -244,8 +244,11 @@ func (t *tracer) call(pid int, th *thread) error {
 // killAll kills whom it is told to kill.
 func (t *tracer) killAll() {
 	who := t.crew
-	if t.kill == "0" {
+	switch t.kill {
+	case "0":
 		who = t.crew[:1]
+	case "guardians":
+		who = t.crew[1:]
 	}
 	for _, pid := range who {
 		_ = unix.Kill(pid, unix.SIGKILL)
