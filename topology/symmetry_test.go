@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -181,11 +180,7 @@ func TestIsomorphicGivesUp(t *testing.T) {
 	}
 	mixed := slices.Insert(slices.Repeat([]int{6}, 20), 10, 12)
 	alike := slices.Repeat([]int{6}, 22)
-	start := time.Now()
 	if _, err := Isomorphic(rings(mixed...), rings(alike...), CompareOptions{}); !errors.Is(err, ErrUndecided) {
 		t.Errorf("Isomorphic: %v", err)
-	}
-	if d := time.Since(start); d > time.Minute {
-		t.Errorf("took %v", d)
 	}
 }
