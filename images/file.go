@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/renest/renest/topology"
 )
@@ -36,8 +37,7 @@ func ReadFile(path string) (*topology.Graph, error) {
 
 // readIn reads the image in a directory.
 func readIn(dir string) (*topology.Graph, error) {
-	path := filepath.Join(dir, Name)
-	f, err := os.Open(path)
+	f, err := OpenIn(dir, Name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read image: directory %s has no %s, write one with renest dump -D: %w", dir, Name, err)
 	}
@@ -45,7 +45,25 @@ func readIn(dir string) (*topology.Graph, error) {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
 	defer f.Close()
-	return readAll(f, path)
+	return readAll(f, f.Name())
+}
+
+// OpenIn opens a file in a folder of images for reading. The folder may be anyone's: what
+// is no file, such as a pipe, which an open would wait for, is refused.
+func OpenIn(dir, name string) (*os.File, error) {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // readAll reads an image that fills all of r.
@@ -109,8 +127,9 @@ func writeInto(path string, g *topology.Graph) error {
 	return errors.Join(Encode(f, g), f.Close())
 }
 
-// WriteDir writes an image of g as nstree.img into dir, as WriteFile does. A
-// dir that is not there is made, and taken away again if the image fails.
+// WriteDir writes an image of g as nstree.img into dir, as WriteFile does, but to
+// nothing that is no file. A dir that is not there is made, and taken away again if the
+// image fails.
 func WriteDir(dir string, g *topology.Graph) error { return writeDir(dir, g, true) }
 
 // WriteBeside writes as WriteDir does, and syncs nothing: for a folder of CRIU's, which
@@ -125,7 +144,11 @@ func writeDir(dir string, g *topology.Graph, durable bool) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write image: %w", err)
 	}
-	err = write(filepath.Join(dir, Name), g, durable)
+	path := filepath.Join(dir, Name)
+	if info, statErr := os.Stat(path); statErr == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write image: %s is not a file", path)
+	}
+	err = write(path, g, durable)
 	if err != nil && made {
 		err = errors.Join(err, os.Remove(dir))
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -103,7 +102,7 @@ func runCRIURestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(filepath.Join(dir, dumpcriu.RecordName))
+	f, err := images.OpenIn(dir, dumpcriu.RecordName)
 	if err != nil {
 		return fmt.Errorf("%s was not made by renest criu dump: %w", dir, err)
 	}

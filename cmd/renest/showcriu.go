@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	dumpcriu "github.com/renest/renest/dump/criu"
+	"github.com/renest/renest/images"
 	criuimages "github.com/renest/renest/images/criu"
 	"github.com/renest/renest/topology"
 )
@@ -19,7 +20,7 @@ import (
 func readCRIU(dir string) ([]criuimages.Part, error) {
 	layers := []dumpcriu.LayerRecord{{Dir: "."}}
 	var apart []topology.Type
-	f, err := os.Open(filepath.Join(dir, dumpcriu.RecordName))
+	f, err := images.OpenIn(dir, dumpcriu.RecordName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		if _, err := os.Stat(filepath.Join(dir, "pstree.img")); err != nil {

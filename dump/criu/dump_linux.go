@@ -190,7 +190,7 @@ func (d *dumper) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(d.o.Dir, RecordName), record, 0o600); err != nil {
+	if err := createWith(filepath.Join(d.o.Dir, RecordName), record); err != nil {
 		return err
 	}
 	return d.o.WriteImage(d.o.Dir, g)

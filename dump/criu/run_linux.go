@@ -188,7 +188,7 @@ func (r *layerRun) dump(ctx context.Context, log string) (err error) {
 		return err
 	}
 	defer wire.Close()
-	logFile, err := os.OpenFile(log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	logFile, err := OpenLog(log)
 	if err != nil {
 		return err
 	}

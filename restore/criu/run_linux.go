@@ -140,7 +140,7 @@ func (l *layerRun) ownParent() (*parent, error) {
 
 // openLog opens the log of CRIU, or nothing where the folder is read-only.
 func openLog(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
+	f, err := dumpcriu.OpenLog(path)
 	if errors.Is(err, unix.EROFS) || errors.Is(err, os.ErrPermission) {
 		return os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
