@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/renest/renest/dump"
-	dumpcriu "github.com/renest/renest/dump/criu"
 	"github.com/renest/renest/images"
 	"github.com/renest/renest/restore"
 )
@@ -99,9 +98,6 @@ func actAs(action, dir string, mode dump.Mode, say func(string)) error {
 	pid, err := subject(action, dir)
 	if err != nil {
 		return mode.Guard(func(line string) { say(action + ": " + line) }, func() error { return err })
-	}
-	if _, err := os.Stat(dir + "/" + dumpcriu.RecordName); err == nil {
-		return nil // renest criu is at it, and looks for itself
 	}
 	during := &dump.Notify{PID: pid, Dir: dir, Save: images.WriteBeside, Mode: mode, Say: say}
 	after := &restore.Notify{Dir: dir, Load: images.ReadFile, Mode: mode, Say: say}
