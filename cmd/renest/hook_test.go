@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,27 @@ func TestHookInstall(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(etc, name)); err == nil {
 			t.Errorf("%s is there after --remove", name)
 		}
+	}
+}
+
+// What --install has made is gone after --remove, and a link to a folder is nothing that it
+// has made.
+func TestHookRemove(t *testing.T) {
+	etc := t.TempDir()
+	if err := os.Mkdir(filepath.Join(etc, "elsewhere"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("elsewhere", filepath.Join(etc, "renest")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--install"}, {"--remove"}, {"--remove"}} {
+		if got := renest(t, nil, append([]string{"hook", "--etc", etc}, args...)...); got.Code != 0 {
+			t.Fatal(got)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(etc, "*"))
+	if want := []string{filepath.Join(etc, "elsewhere"), filepath.Join(etc, "renest")}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -81,7 +82,9 @@ func removeHook(c *cli.Context) error {
 	if err := os.Remove(filepath.Join(etc, "renest/hook.conf")); !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	_ = os.Remove(filepath.Join(etc, "renest")) // if nothing else is in it
+	for _, dir := range []string{"renest", "criu"} {
+		_ = syscall.Rmdir(filepath.Join(etc, dir)) // if nothing else is in it, and it is no link
+	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("remove hook: %w", err)
 	}
