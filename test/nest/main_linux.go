@@ -38,8 +38,8 @@ type Spec struct {
 	PIDMax int               `json:"pid_max,omitempty"`
 	// Loopback brings lo up.
 	Loopback bool `json:"loopback,omitempty"`
-	// Leave ends the process once its children are ready: its namespaces go on
-	// without a task.
+	// Leave ends the process once its children are ready, before its parent is: its
+	// namespaces go on without a task.
 	Leave    bool   `json:"leave,omitempty"`
 	Children []Spec `json:"children,omitempty"`
 }
@@ -80,6 +80,12 @@ func run(args []string) error {
 		cmd, err := start(child)
 		if err != nil {
 			return fmt.Errorf("%s: start %s: %w", spec.Name, child.Name, err)
+		}
+		if child.Leave { // before anybody looks
+			if err := cmd.Wait(); err != nil {
+				return fmt.Errorf("%s: %s: %w", spec.Name, child.Name, err)
+			}
+			continue
 		}
 		children = append(children, cmd)
 	}
