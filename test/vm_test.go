@@ -79,7 +79,7 @@ type round struct {
 }
 
 func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
-	const limit = 12 * time.Minute
+	const limit = 30 * time.Minute
 	job := vm.Job{Files: slices.Concat(vm.Busybox(k), carryPrograms(t, k.Machine), carryCRIU(t, k.Machine))}
 	var rounds []round
 	for _, b := range all {
@@ -110,7 +110,7 @@ func testOnKernel(t *testing.T, k vm.Kernel, all []suite.Binary) {
 			})
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 75*time.Minute)
 	defer cancel()
 	result, err := vm.Run(ctx, k, job)
 	if err != nil {

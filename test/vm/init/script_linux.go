@@ -139,7 +139,7 @@ func (s *sender) command(index int, c wire.Command) (int, error) {
 	}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	// What a command leaves behind may hold its output open.
-	cmd.WaitDelay = 2 * time.Second
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Stdout = output{s, index, false}
 	cmd.Stderr = output{s, index, true}
 	return exitCode(ctx, cmd.Run())
