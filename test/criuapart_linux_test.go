@@ -25,8 +25,8 @@ func TestCRIUApart(t *testing.T) {
 	}
 	require.Command(t, "nsenter", "nsenter")
 	c := newCRIU(t)
-	types := []string{"uts", "ipc", "cgroup"}
-	child := func() *level { return &level{New: types, Hostname: "service", Serve: true} }
+	types := []string{"uts", "ipc", "cgroup", "time"}
+	child := func() *level { return &level{New: types, Hostname: "service", Offset: 86400, Serve: true} }
 	host := []string{"pid", "mnt", "uts", "ipc", "net"}
 	tests := map[string]struct {
 		depth int
@@ -57,8 +57,8 @@ func TestCRIUApart(t *testing.T) {
 			r := c.restore(t, dir, uniqueName("uts"))
 			now := descend(t, r.pids[0], 2)
 			after := counting(t, now)
-			if after.Count <= before.Count {
-				t.Errorf("it counted to %d, and is at %d", before.Count, after.Count)
+			if after.Count <= before.Count || after.Clock < before.Clock {
+				t.Errorf("it counted to %d at %ds, and is at %d at %ds", before.Count, before.Clock, after.Count, after.Clock)
 			}
 			before.Count, after.Count, before.Clock, after.Clock = 0, 0, 0, 0
 			if diff := cmp.Diff(before, after); diff != "" {
@@ -128,8 +128,8 @@ func ofThreads(t *testing.T, pid int, typ string) (list []string) {
 	return list
 }
 
-// TestCRIUApartRefused has something in such an ipc namespace, which would be lost, and a
-// process of several threads in a time namespace, which they could not enter again.
+// TestCRIUApartRefused has something in such an ipc namespace, which would be lost, and
+// processes of several threads in namespaces that they could not enter again.
 func TestCRIUApartRefused(t *testing.T) {
 	if testing.Short() {
 		return
@@ -137,25 +137,34 @@ func TestCRIUApartRefused(t *testing.T) {
 	require.Command(t, "nsenter", "nsenter")
 	c := newCRIU(t)
 	for name, test := range map[string]struct {
-		child level
-		there func(pid int) bool
-		want  string
+		child  level
+		deputy bool // it is in a container that has one
+		there  func(pid int) bool
+		want   string
 	}{
-		"queue": {level{New: []string{"ipc"}, Queue: true}, func(pid int) bool {
+		"queue": {level{New: []string{"ipc"}, Queue: true}, false, func(pid int) bool {
 			b, err := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-i", "cat", "/proc/sysvipc/msg").Output()
 			return err == nil && strings.Count(string(b), "\n") > 1
 		}, "where there are message queues"},
-		"threads and clocks": {level{New: []string{"time"}}, func(pid int) bool {
+		"threads and clocks below a shim": {level{New: []string{"time"}}, true, func(pid int) bool {
 			return threadsIn(t, pid, "time")
 		}, "only a process of one thread can enter it again"},
-		"threads and users": {level{New: []string{"user"}, Count: 3000}, func(pid int) bool {
+		"threads and users": {level{New: []string{"user"}, Count: 3000}, false, func(pid int) bool {
 			return threadsIn(t, pid, "user")
 		}, "only a process of one thread can enter it again"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			top := startCounter(t, outermost(serving(c.rootfs(t), &test.child)))
-			before := counting(t, top)
-			waitFor(t, "it is as it was to be", func() bool { return test.there(first(t, top)) })
+			spec := outermost(serving(c.rootfs(t), &test.child))
+			if test.deputy {
+				spec = outermost(serving(spec.Root, serving("/inner", &test.child)))
+				spec.Deputy = "waits"
+			}
+			top := startCounter(t, spec)
+			before, container := counting(t, top), top
+			if test.deputy {
+				container = innerOf(t, top)
+			}
+			waitFor(t, "it is as it was to be", func() bool { return test.there(first(t, container)) })
 			out := renestFails(t, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", t.TempDir())
 			if !strings.Contains(out, test.want) {
 				t.Errorf("renest says %q", out)
@@ -189,6 +198,7 @@ func TestCRIUApartAlone(t *testing.T) {
 		layers, tasks int
 	}{
 		"time":                {"", "reap ( time ( ) leave )", 1, 2},
+		"a child left behind": {"", "( ( sid ( ) ) time ( reap ( time ( ) leave ) ( ) ) join=time ) ( )", 1, 8},
 		"user":                {"", "( user=0:100000:65536 euid=1000 sid ( ) )", 1, 3},
 		"user in user":        {container, "( user=0:1000:1000 user=0:10:100 sid ) ( user=0:2000:10 )", 1, 3},
 		"what it owns":        {container + "net ", "( user=0:1000:1000 uts ipc cgroup net sid ( ) )", 1, 3},

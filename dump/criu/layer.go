@@ -24,7 +24,7 @@ type Layer struct {
 	// CRIU would give them to it: they are made by renest, and handed over.
 	Outside []*topology.Namespace
 	// Apart are the processes in namespaces of [ApartTypes] other than Root's: of ipc ones
-	// with nothing in them, of user and time ones those with one thread. CRIU refuses them:
+	// with nothing in them, of user ones those with one thread. CRIU refuses them:
 	// it is shown them in those of Root, and a restore has them enter their own again.
 	Apart []*topology.Task
 

@@ -5,6 +5,7 @@
 // it was, with the registers and the signal mask that it had. Meanwhile the function
 // has it call the kernel ([Held.Call]), and fork ([Held.Fork]) a child that executes
 // something else ([Held.Execute]) and is from then on traced no more.
+// [Births] lends those that are only about to be born.
 //
 // This is for threads that wait in a system call, as those do that CRIU has just
 // restored: the instruction that made the call is used again. One that was about to

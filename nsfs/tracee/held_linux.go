@@ -143,19 +143,25 @@ func (h *Held) giveBack() error {
 	if h.gone {
 		return nil
 	}
+	if err := errors.Join(h.asBefore(), h.release()); err != nil {
+		return fmt.Errorf("let pid %d go on: %w", h.tid, err)
+	}
+	return nil
+}
+
+// asBefore has the thread be as it was.
+func (h *Held) asBefore() error {
+	if h.gone {
+		return nil
+	}
 	var err error
 	for _, p := range h.places {
 		_, uerr := h.Call("munmap", unix.SYS_MUNMAP, p.at, p.size)
 		err = errors.Join(err, uerr)
 	}
-	err = errors.Join(err,
+	return errors.Join(err,
 		Registers(unix.PTRACE_SETREGSET, h.tid, ntPRStatus, &h.resume),
-		signalMask(unix.PTRACE_SETSIGMASK, h.tid, &h.mask),
-		h.release())
-	if err != nil {
-		return fmt.Errorf("let pid %d go on: %w", h.tid, err)
-	}
-	return nil
+		signalMask(unix.PTRACE_SETSIGMASK, h.tid, &h.mask))
 }
 
 // release traces the thread no more.

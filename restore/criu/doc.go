@@ -16,7 +16,8 @@
 // Restored tasks that wait for that do what only they can (package tracee): beget the
 // CRIU of the next layer, where one of them was the parent of its first task; have
 // their children in another pid namespace; enter namespaces of their own of the other types
-// but for mount and net ([dumpcriu.ApartTypes]).
+// but for mount and net ([dumpcriu.ApartTypes]). Time namespaces they enter when they are
+// born, before they have the threads with which they could not.
 //
 // # What is not restored
 //

@@ -44,6 +44,9 @@ func (l *layerRun) part() error {
 		return err
 	}
 	for _, n := range apart {
+		if n.Type == topology.Time && l.births != nil {
+			continue // they were born in it
+		}
 		if err := l.partInto(guide, n); err != nil {
 			return err
 		}
@@ -68,7 +71,7 @@ func (l *layerRun) guideBeside() (*agent.Agent, error) {
 // partInto has processes enter a namespace of an agent, who is where they can see
 // it and have power over it.
 func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace) (err error) {
-	a, err := guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
+	a, number, err := l.beside(guide, n)
 	if err != nil {
 		return err
 	}
@@ -76,21 +79,6 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace) (err erro
 		ctx := context.WithoutCancel(l.ctx)
 		err = errors.Join(err, a.Exit(ctx), a.Gone(ctx))
 	}()
-	var p agent.Program
-	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
-	if user := l.layer.in(topology.User); n.Type == topology.User {
-		p.Expose()
-	} else if !user.External {
-		becomeRootOf(&p, user, l.fds[user])
-	}
-	if err := a.Run(l.ctx, &p); err != nil {
-		return err
-	}
-	s, err := status(l.r.proc, a.PID())
-	if err != nil {
-		return err
-	}
-	number := s.NSPID[len(s.NSPID)-1]
 	for _, t := range l.layer.tasks {
 		if t.TID != t.PID || t.Namespaces[topology.LinkOf(n.Type)] != n {
 			continue
@@ -105,11 +93,37 @@ func (l *layerRun) partInto(guide *agent.Agent, n *topology.Namespace) (err erro
 			}
 		}
 		flag := uintptr(nsfs.Link(topology.LinkOf(n.Type)).Type())
-		if err := follow(l.ctx, pid, number, flag); err != nil {
+		if err := follow(l.ctx, pid, number, flag); errors.Is(err, unix.EUSERS) && l.r.o.Sibling {
+			return fmt.Errorf("task %d of several threads is to be in %s: restore it without being its parent (-S): %w", t.PID, n.Name(), err)
+		} else if err != nil {
 			return fmt.Errorf("lead task %d into %s: %w", t.PID, n.Name(), err)
 		}
 	}
 	return nil
+}
+
+// beside returns a new agent in a namespace, and its number for who was restored.
+func (l *layerRun) beside(guide *agent.Agent, n *topology.Namespace) (*agent.Agent, int, error) {
+	a, err := guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
+	if err != nil {
+		return nil, 0, err
+	}
+	var p agent.Program
+	p.Call("enter "+n.Name(), unix.SYS_SETNS, agent.Int(l.fds[n]), agent.Int(0))
+	if user := l.layer.in(topology.User); n.Type == topology.User {
+		p.Expose()
+	} else if !user.External {
+		becomeRootOf(&p, user, l.fds[user])
+	}
+	err = a.Run(l.ctx, &p)
+	if err == nil {
+		var s nsfs.Status
+		if s, err = status(l.r.proc, a.PID()); err == nil {
+			return a, s.NSPID[len(s.NSPID)-1], nil
+		}
+	}
+	ctx := context.WithoutCancel(l.ctx)
+	return nil, 0, errors.Join(err, a.Exit(ctx), a.Gone(ctx))
 }
 
 // setGroups gives a process of one thread supplementary groups, as it numbers them.

@@ -36,8 +36,10 @@ type layerRun struct {
 	born    []*agent.Agent
 	parent  *parent     // where CRIU has another than its agent
 	twins   *agent.Crew // with its guardian's siblings, see ownParent
+	births  *births     // of those that are born in time namespaces of their own
 
-	pid int // of the first task, in our own pid namespace
+	first int32 // of the first task, in CRIU's pid namespace
+	pid   int   // and in our own
 }
 
 // layer restores a layer and, while its tasks wait, those below it.
@@ -74,6 +76,7 @@ func (l *layerRun) run(log string) (err error) {
 		return err
 	}
 	defer func() {
+		l.births.abandon()
 		err = errors.Join(err, l.leave(), l.crew.Close(), l.stage.remove(), l.parent.close(), l.closeTwins())
 	}()
 	if err := l.enter(); err != nil {
@@ -256,9 +259,18 @@ func (l *layerRun) PreRestore() error {
 	return nil
 }
 
+// SetupNamespaces is called when there is the first task.
+func (l *layerRun) SetupNamespaces(pid int32) error {
+	l.first = pid
+	return nil
+}
+
+// PostSetupNamespaces is called when that one has its namespaces, and no child.
+func (l *layerRun) PostSetupNamespaces() error { return l.attend() }
+
 // PostRestore is called when all tasks of the layer exist, before they run.
 func (l *layerRun) PostRestore(pid int32) error {
-	if err := l.meet(int(pid)); err != nil {
+	if err := errors.Join(l.births.stop(), l.meet(int(pid))); err != nil {
 		return fmt.Errorf("find the restored task: %w", err)
 	}
 	l.r.done = append(l.r.done, l)
@@ -281,6 +293,9 @@ func (l *layerRun) PostRestore(pid int32) error {
 
 // meet finds the first task, which CRIU knows by its number in its own pid namespace.
 func (l *layerRun) meet(pid int) error {
+	if l.pid != 0 {
+		return nil
+	}
 	parents := []int{l.service.PID(), l.agent.PID()}
 	if l.parent != nil {
 		parents = append(parents, l.parent.pid)
