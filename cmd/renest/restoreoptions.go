@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -101,6 +103,9 @@ func pinOptions(c *cli.Context) (restore.PinOptions, error) {
 	dir, err := filepath.EvalSymlinks(c.Path("pin"))
 	if err == nil {
 		dir, err = filepath.Abs(dir)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return o, fmt.Errorf("restore: --pin: %w (mkdir -p it first)", err)
 	}
 	if err != nil {
 		return o, fmt.Errorf("restore: --pin: %w", err)

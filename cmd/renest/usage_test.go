@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -119,6 +120,7 @@ func TestUsage(t *testing.T) {
 		"demo an argument":     {"demo x", `"x"`},
 		"watch an image":       {"watch nstree.img", "does not change"},
 		"watch all the time":   {"watch --interval 0s", "1ms"},
+		"watch for less":       {"watch --for -1s", "above 0"},
 		"completion of what":   {"completion tcsh", "tcsh"},
 	}
 	for name, tt := range tests {
@@ -144,6 +146,15 @@ func TestUsage(t *testing.T) {
 	}
 	if len(entries) != 5 {
 		t.Errorf("files were made: %v", entries)
+	}
+}
+
+// TestPinNowhere is told to bring pins back in a folder that is not there.
+func TestPinNowhere(t *testing.T) {
+	t.Chdir(sampleDir(t))
+	got := renest(t, nil, "restore", "--pin", filepath.Join(t.TempDir(), "none"), "nstree.img")
+	if got.Code != 1 || !strings.Contains(got.Stderr, "mkdir -p it first") {
+		t.Errorf("exit %d: %s", got.Code, got.Stderr)
 	}
 }
 

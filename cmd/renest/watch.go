@@ -48,6 +48,9 @@ func runWatch(c *cli.Context) error {
 	if interval < time.Millisecond {
 		return usagef("watch: --interval %s: a look takes longer than that, 1ms is the least", interval)
 	}
+	if c.IsSet("for") && c.Duration("for") <= 0 {
+		return usagef("watch: --for %s: it has to be above 0", c.Duration("for"))
+	}
 	if what != live && !strings.HasPrefix(what, live+":") {
 		return usagef("watch: %q does not change: live, live:PID and live:NAME do", what)
 	}
