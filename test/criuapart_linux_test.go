@@ -176,6 +176,33 @@ func TestCRIUApartRefused(t *testing.T) {
 	}
 }
 
+// TestCRIUApartSibling restores threads in a time namespace as a child of renest, where
+// they cannot be led into it, and then not so.
+func TestCRIUApartSibling(t *testing.T) {
+	if testing.Short() {
+		return
+	}
+	c := newCRIU(t)
+	root := c.rootfs(t)
+	top := startCounter(t, outermost(serving(root, &level{New: []string{"time"}, Offset: 86400})))
+	before := counting(t, top)
+	waitFor(t, "it has threads", func() bool { return threadsIn(t, first(t, top), "time") })
+	dir := t.TempDir()
+	renest(t, 0, "criu", "dump", "--criu", c.path, "-t", strconv.Itoa(top), "-D", dir)
+	out := renestFails(t, "criu", "restore", "--criu", c.path, "-D", dir, "-S", "--name", uniqueName("no-child"))
+	if !strings.Contains(out, "restore it without being its parent (-S)") {
+		t.Errorf("renest says %q", out)
+	}
+	waitFor(t, "no process is left", func() bool { return len(rootedAt(t, root)) == 0 })
+	r := c.restore(t, dir, uniqueName("child"))
+	if after := counting(t, r.pids[0]); after.Count <= before.Count {
+		t.Errorf("%+v before, %+v after", before, after)
+	}
+	if !slices.ContainsFunc(family(r.pids[0])[1:], func(pid int) bool { return threadsIn(t, pid, "time") }) {
+		t.Error("no process has threads in a time namespace of its own")
+	}
+}
+
 // threadsIn reports whether a process has several threads in a namespace that is not its
 // parent's.
 func threadsIn(t *testing.T, pid int, typ string) bool {
