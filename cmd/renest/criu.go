@@ -67,13 +67,18 @@ func runCRIUDump(c *cli.Context) error {
 		return usagef("criu dump: of what? -t PID is a tree of processes")
 	}
 	dir := c.Path("images-dir")
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+	err = os.Mkdir(dir, 0o700)
+	made := err == nil
+	if err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	result, err := dumpcriu.Dump(c.Context, dumpcriu.Options{
 		Tree: dump.TaskReference(*c.Generic("tree").(*taskValue)), Dir: dir, CRIU: c.Path("criu"), Config: config, WriteImage: images.WriteBeside,
 	})
 	if err != nil {
+		if made {
+			_ = syscall.Rmdir(dir) // unless there is a log in it
+		}
 		return err
 	}
 	for _, note := range result.Notes {
