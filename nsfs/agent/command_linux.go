@@ -24,7 +24,8 @@ type Command struct {
 	// these numbers.
 	Files [3]int
 	More  []int
-	// Signals are passed on to the command. Optional.
+	// Signals are passed on to the command, and an interrupt, as a terminal does it, to
+	// all in its process group. Optional.
 	Signals <-chan os.Signal
 	// Outlive lets the command live on where the crew ends first. It is for one
 	// that notices by itself, and is not to be killed at any odd moment.
@@ -119,7 +120,7 @@ func (r *Running) start(ctx context.Context, c Command, forked *Call) error {
 // Wait waits for the command's end.
 func (r *Running) Wait(ctx context.Context) (syscall.WaitStatus, error) {
 	defer unix.Close(r.pidfd)
-	if err := r.agent.forward(ctx, r.pidfd, r.signals); err != nil {
+	if err := r.forward(ctx); err != nil {
 		return 0, err
 	}
 	// An executed child never comes back to say so.
@@ -134,19 +135,35 @@ func (r *Running) Wait(ctx context.Context) (syscall.WaitStatus, error) {
 }
 
 // forward waits for the agent and passes signals on to its child meanwhile.
-func (a *Agent) forward(ctx context.Context, child int, signals <-chan os.Signal) error {
+func (r *Running) forward(ctx context.Context) error {
 	done := make(chan error, 1)
-	go func() { done <- a.Wait(ctx) }()
+	go func() { done <- r.agent.Wait(ctx) }()
 	for {
 		select {
 		case err := <-done:
 			return err
-		case s := <-signals:
+		case s := <-r.signals:
 			if n, ok := s.(syscall.Signal); ok {
-				if err := unix.PidfdSendSignal(child, n, nil, 0); err != nil && err != unix.ESRCH {
+				if err := r.pass(n); err != nil && err != unix.ESRCH {
 					return fmt.Errorf("pass %v on to the command: %w", n, err)
 				}
 			}
 		}
 	}
+}
+
+// pass sends a signal to the command. To its session the terminal of the caller is none,
+// so that a shell there has no job control, and what it runs is in its own group.
+func (r *Running) pass(n syscall.Signal) error {
+	const group = 4 // PIDFD_SIGNAL_PROCESS_GROUP of Linux 6.9, include/uapi/linux/pidfd.h
+	if n == syscall.SIGINT {
+		err := unix.PidfdSendSignal(r.pidfd, n, nil, group)
+		if err == unix.EINVAL && unix.PidfdSendSignal(r.pidfd, 0, nil, 0) == nil {
+			err = unix.Kill(-r.PID, n)
+		}
+		if err != unix.ESRCH { // it is not that far yet
+			return err
+		}
+	}
+	return unix.PidfdSendSignal(r.pidfd, n, nil, 0)
 }
