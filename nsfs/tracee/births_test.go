@@ -18,7 +18,7 @@ import (
 // TestBirths has the child and the grandchild of a shell do something before they run.
 func TestBirths(t *testing.T) {
 	s := start(t, "sh", "-c", "umask 0; while read line; do echo $(umask; (umask); :) $(umask); done")
-	s.waits(t, unix.SYS_READ)
+	s.waitsForInput(t)
 	masks, seen := []uintptr{0o1, 0o2}, map[int]bool{}
 	begun, done := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +52,18 @@ func (s *stranger) echo(t *testing.T, line string) string {
 	if !s.out.Scan() {
 		t.Fatalf("pid %d says nothing: %v", s.pid, s.out.Err())
 	}
-	s.waits(t, unix.SYS_READ) // for the next one
+	s.waitsForInput(t)
 	return s.out.Text()
+}
+
+// waitsForInput waits until the program does. Some shells poll for it.
+func (s *stranger) waitsForInput(t *testing.T) {
+	t.Helper()
+	calls := []int{unix.SYS_READ, unix.SYS_PPOLL}
+	if runtime.GOARCH == "amd64" {
+		calls = append(calls, 7) // poll, which arm64 has not
+	}
+	s.waits(t, calls...)
 }
 
 // waits waits until the program does, in one of some system calls.
