@@ -20,7 +20,7 @@ import (
 // TestEnter runs a command in a restored tree, by all namespaces of its
 // innermost holder and by one whose owner has to be entered first.
 func TestEnter(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	g := containers(1)
 	if uid := os.Geteuid(); uid != 0 {

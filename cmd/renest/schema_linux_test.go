@@ -123,7 +123,7 @@ func TestSchemaOfOutline(t *testing.T) {
 
 // TestSchemaOfWatch starts processes until one is told of.
 func TestSchemaOfWatch(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	r, w := io.Pipe()
 	ended := make(chan error)
 	go func() {
