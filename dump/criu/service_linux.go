@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/renest/renest/nsfs"
 	"github.com/renest/renest/nsfs/agent"
 )
 
@@ -141,6 +142,11 @@ const maxAnswer = 1 << 16
 func (s *Service) Do(ctx context.Context, what rpc.CriuReqType, opts *rpc.CriuOpts, notify gocriu.Notify) (*rpc.CriuResp, error) {
 	stop := context.AfterFunc(ctx, func() { _ = s.wire.ours.Close() })
 	defer stop()
+	unwatch, err := s.watch()
+	if err != nil {
+		return nil, err
+	}
+	defer unwatch()
 	if notify != nil {
 		opts.NotifyScripts = new(true)
 	}
@@ -165,6 +171,34 @@ func (s *Service) Do(ctx context.Context, what rpc.CriuReqType, opts *rpc.CriuOp
 		} // else it undoes what it did, and says so
 		req = &rpc.CriuReq{Type: rpc.CriuReqType_NOTIFY.Enum(), NotifySuccess: new(ok)}
 	}
+}
+
+// watch has the reading of answers end with CRIU: agents have its end of the wire too, so
+// that one that is killed would be waited for. What it has said before can still be read.
+func (s *Service) watch() (stop func(), err error) {
+	silence := func() {
+		if raw, err := s.wire.ours.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RD) })
+		}
+	}
+	pidfd, err := nsfs.OpenProcess(s.pid)
+	if errors.Is(err, nsfs.ErrGone) {
+		silence()
+		return func() {}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("CRIU: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer unix.Close(pidfd)
+		if nsfs.AwaitEnd(ctx, pidfd) == nil {
+			silence()
+		}
+	}()
+	return func() { cancel(); <-done }, nil
 }
 
 // ErrFailed is returned, wrapped, where CRIU reports a failure: its log has why.
