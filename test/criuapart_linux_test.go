@@ -230,6 +230,7 @@ func TestCRIUApartAlone(t *testing.T) {
 		"user in user":        {container, "( user=0:1000:1000 user=0:10:100 sid ) ( user=0:2000:10 )", 1, 3},
 		"what it owns":        {container + "net ", "( user=0:1000:1000 uts ipc cgroup net sid ( ) )", 1, 3},
 		"setgroups denied":    {container, "group=5 ( deny=0:1000:1000 sid )", 1, 2},
+		"groups, denied":      {"group=100101-100228 " + container, "( deny=0:1:1000 sid )", 1, 2},
 		"root is not mapped":  {container, "( user=5:1005:1000 euid=7 )", 1, 2},
 		"a container's child": {container, "( user=0:1000:1000 sid pid ( mnt pivot=/inner sid ) )", 2, 3},
 	} {
@@ -274,6 +275,7 @@ func TestCRIUCredentials(t *testing.T) {
 	for name, test := range map[string]struct{ tokens, want string }{
 		"not mapped": {"group=5 user=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ) leave", "the supplementary group 5 is not mapped there"},
 		"denied":     {"group=100005 deny=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ) leave", "setgroups(2) is denied there"},
+		"too many":   {"group=100101-100229 user=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ( deny=0:1:1000 ) ) leave", "has 129 supplementary groups, and setgroups(2) is denied in"},
 		"apart":      {"group=5 user=0:100000:65536 mnt pid uts ipc ( name=root pivot=DIR sid ( user=0:1000:10 ) ) leave", "a restore cannot give it that; start it without"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -82,6 +82,9 @@ func fromOutside(n *topology.Namespace) (uids, gids []topology.Extent, ok bool) 
 	return uids, gids, true
 }
 
+// maxGroupsCompared is MAX_GETGROUPS_CHECKED of CRIU's restorer.c.
+const maxGroupsCompared = 128
+
 // groupsApart returns the supplementary groups of processes in other user namespaces, as
 // the root of the layer numbers them. A restore sets them before the process enters its
 // own, where setgroups(2) may be denied: CRIU leaves alone what is right already
@@ -99,6 +102,9 @@ func (d *dumper) groupsApart(l *Layer) (map[int][]uint32, error) {
 			continue
 		case err != nil:
 			return nil, err
+		}
+		if n := t.Namespaces[topology.InUser]; len(s.Groups) > maxGroupsCompared && n != nil && n.User != nil && n.User.Setgroups == "deny" {
+			return nil, fmt.Errorf("%s has %d supplementary groups, and setgroups(2) is denied in %s: CRIU sees only of up to %d that they are right already (\"Can't setgroups\"); start it with fewer", who(t), len(s.Groups), n.Name(), maxGroupsCompared)
 		}
 		for i, gid := range s.Groups {
 			inside, ok := topology.MapUp(gids, gid)

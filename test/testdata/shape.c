@@ -7,7 +7,7 @@
  *   user=INSIDE:OUTSIDE:COUNT  a new user namespace, and be its root if it has one
  *   deny=INSIDE:OUTSIDE:COUNT  the same, where setgroups(2) is denied
  *   euid=UID                   be that user, with all capabilities
- *   group=GID                  have that supplementary group alone
+ *   group=GID, group=GID-GID   have that supplementary group alone, or those from … to
  *   (  ...  )                  a child, which carries out what is inside
  *   join=TYPE                  enter that namespace of the last child
  *   own=TYPE                   keep a descriptor of one's own namespace
@@ -142,6 +142,20 @@ static void be(uid_t uid)
 	if (syscall(SYS_capset, &head, data))
 		err(1, "euid=%u: capabilities", uid);
 	prctl(PR_SET_DUMPABLE, 1);
+}
+
+static void groups(const char *arg)
+{
+	gid_t gids[1024], first, last;
+	size_t n = 0;
+	int got = sscanf(arg, "%u-%u", &first, &last);
+
+	if (got < 1)
+		errx(2, "group=%s: GID or GID-GID", arg);
+	for (last = got == 2 ? last : first; first <= last && n < 1024; n++)
+		gids[n] = first++;
+	if (setgroups(n, gids))
+		err(1, "group=%s", arg);
 }
 
 static int open_ns(pid_t pid, const char *type)
@@ -282,9 +296,7 @@ static void one(char *token)
 	} else if (!strcmp(token, "euid")) {
 		be(atoi(arg));
 	} else if (!strcmp(token, "group")) {
-		gid_t gid = atoi(arg);
-		if (setgroups(1, &gid))
-			err(1, "group=%s", arg);
+		groups(arg);
 	} else if (!strcmp(token, "join")) {
 		fd = open_ns(last, arg);
 		if (setns(fd, 0))
