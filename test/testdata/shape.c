@@ -9,6 +9,7 @@
  *   euid=UID                   be that user, with all capabilities
  *   group=GID, group=GID-GID   have that supplementary group alone, or those from … to
  *   (  ...  )                  a child, which carries out what is inside
+ *   fs                         the next child shares root, working directory and umask
  *   join=TYPE                  enter that namespace of the last child
  *   own=TYPE                   keep a descriptor of one's own namespace
  *   hold=TYPE                  keep a descriptor of the last child's
@@ -194,6 +195,9 @@ static void live(char **token)
 		pause();
 }
 
+/* The next child is to share what clone(2) calls CLONE_FS. */
+static int share_fs;
+
 /* A child carries out what is inside the brackets. */
 static pid_t child(char **token)
 {
@@ -202,9 +206,10 @@ static pid_t child(char **token)
 
 	if (pipe(ready))
 		err(1, "pipe");
-	pid = fork();
+	pid = share_fs ? syscall(SYS_clone, CLONE_FS | SIGCHLD, 0, 0, 0, 0) : fork();
 	if (pid < 0)
 		err(1, "fork");
+	share_fs = 0;
 	if (pid == 0) {
 		close(ready[0]);
 		close(done);
@@ -289,6 +294,8 @@ static void one(char *token)
 		signal(SIGCHLD, SIG_IGN);
 	} else if (!strcmp(token, "leave")) {
 		_exit(0);
+	} else if (!strcmp(token, "fs")) {
+		share_fs = 1;
 	} else if (!arg) {
 		errx(2, "what is %s?", token);
 	} else if (!strcmp(token, "user") || !strcmp(token, "deny")) {
