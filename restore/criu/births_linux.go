@@ -86,11 +86,12 @@ func (b *births) prepare() (err error) {
 		return err
 	}
 	if l.layer.init() {
-		a, err := b.guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{})
+		number, err := l.freeNumber()
 		if err != nil {
 			return err
 		}
-		number, err := l.freeNumber()
+		// The next one may be a task's, and in use for a moment after the agent is gone.
+		a, err := b.guide.Fork(l.ctx, "fork beside what was restored", agent.ForkOptions{SetTID: []int{number}})
 		if err != nil {
 			return err
 		}
