@@ -21,6 +21,17 @@ type Feature struct {
 	Instead string
 }
 
+// Why says why it is not there, in fewer words than Err where that names it again.
+func (f Feature) Why() string {
+	switch {
+	case f.Err == nil:
+		return ""
+	case errors.Is(f.Err, nsfs.ErrNotSupported):
+		return nsfs.ErrNotSupported.Error()
+	}
+	return f.Err.Error()
+}
+
 // Features asks the running kernel for what renest can use, and for the caller's
 // privileges. It changes nothing.
 func Features() ([]Feature, error) {

@@ -232,5 +232,8 @@ func startTime(pid int) (uint64, error) {
 
 func bootID() (string, error) {
 	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(text)), err
+	if err != nil {
+		return "", fmt.Errorf("tell this boot from others: %w: this needs all of /proc: mount it (mount -t proc proc /proc)", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }

@@ -183,7 +183,7 @@ func checkHost(c *cli.Context) error {
 		if f.Err == nil {
 			fmt.Fprintf(w, "yes\t%s\t%s\n", f.Name, f.For)
 		} else {
-			fmt.Fprintf(w, "no\t%s\t%s: %s\n", f.Name, printable(f.Err.Error()), f.Instead)
+			fmt.Fprintf(w, "no\t%s\t%s: %s\n", f.Name, printable(f.Why()), f.Instead)
 		}
 	}
 	return w.Flush()
