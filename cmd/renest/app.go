@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 
@@ -31,7 +32,9 @@ func run(ctx context.Context, args []string, std streams) error {
 	cli.HelpPrinter = printHelp
 	err := app.RunContext(ctx, args)
 	var coder cli.ExitCoder
-	if errors.As(err, &coder) { // the library's own: no such help topic
+	var ended *exec.ExitError // has the methods of a coder, too
+	if errors.As(err, &coder) && !errors.As(err, &ended) {
+		// The library's own: no such help topic.
 		return usagef("%s, see renest --help", strings.Replace(err.Error(), "No ", "no ", 1))
 	}
 	return err

@@ -26,3 +26,15 @@ func TestCRIUDumpLeavesNoFolder(t *testing.T) {
 		t.Errorf("the folder that was there: %v", err)
 	}
 }
+
+// A CRIU that is killed at once is a failure, no call of the wrong form.
+func TestCRIUEnds(t *testing.T) {
+	criu := filepath.Join(t.TempDir(), "criu")
+	if err := os.WriteFile(criu, []byte("#!/bin/sh\nkill -9 $$\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got := renest(t, nil, "criu", "dump", "--criu", criu, "-t", strconv.Itoa(os.Getpid()), "-D", t.TempDir())
+	if got.Code != 1 {
+		t.Error(got)
+	}
+}
