@@ -2,7 +2,6 @@ package criu
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,34 +58,33 @@ func hide(ctx context.Context, a *agent.Agent, l *Layer, all []*Layer) (*disguis
 	}
 	slices.Sort(lists)
 	lists = slices.Compact(lists)
-	dir, err := os.MkdirTemp("", "renest-children-")
-	if err != nil {
-		return nil, err
-	}
 	var p agent.Program
 	p.Call("unshare mounts", unix.SYS_UNSHARE, agent.Int(unix.CLONE_NEWNS))
 	p.Call("make mounts private", unix.SYS_MOUNT, agent.Int(0), agent.String("/"), agent.Int(0), agent.Int(unix.MS_REC|unix.MS_PRIVATE), agent.Int(0))
+	// The copies are on a tmpfs that only the agent sees, so that nothing is left of them.
+	const copies = "/tmp"
+	p.Call("mount tmpfs", unix.SYS_MOUNT, agent.String("renest"), agent.String(copies), agent.String("tmpfs"), agent.Int(0), agent.Int(0))
 	for i, path := range lists {
 		shown, found, err := without(path, inner)
 		if err != nil {
-			return d, errors.Join(err, os.RemoveAll(dir))
+			return d, err
 		}
 		if !found {
 			continue
 		}
-		copied := filepath.Join(dir, strconv.Itoa(i))
-		if err := os.WriteFile(copied, []byte(shown), 0o600); err != nil {
-			return d, errors.Join(err, os.RemoveAll(dir))
-		}
 		d.files = append(d.files, disguised{path: path, shown: shown, inner: inner})
+		copied := filepath.Join(copies, strconv.Itoa(i))
+		file := p.Call("create copy", unix.SYS_OPENAT, agent.Int(unix.AT_FDCWD), agent.String(copied), agent.Int(unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC), agent.Int(0o600))
+		p.Call("write copy", unix.SYS_WRITE, file.Ret(), agent.String(shown), agent.Int(len(shown)))
+		p.Call("close copy", unix.SYS_CLOSE, file.Ret())
 		p.Call("mount over "+path, unix.SYS_MOUNT, agent.String(copied), agent.String(path), agent.Int(0), agent.Int(unix.MS_BIND), agent.Int(0))
 	}
+	// What is mounted stays without a name.
+	p.Call("unmount tmpfs", unix.SYS_UMOUNT2, agent.String(copies), agent.Int(unix.MNT_DETACH))
 	for _, t := range l.Apart {
 		cover(&p, t.PID, l.Root.PID)
 	}
-	err = a.Run(ctx, &p)
-	// What is mounted stays without a name.
-	return d, errors.Join(err, os.RemoveAll(dir))
+	return d, a.Run(ctx, &p)
 }
 
 // cover shows a process in the namespaces of another, of ApartTypes. The links are relative:
