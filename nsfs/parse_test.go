@@ -36,10 +36,10 @@ func TestParseBind(t *testing.T) {
 func TestParseStatus(t *testing.T) {
 	var got Status
 	got.parse([]byte("Name:\ta\\\\b\\nc\nUmask:\t0022\nState:\tZ (zombie)\nTgid:\t10\nPid:\t11\nPPid:\t3\n" +
-		"Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t1 4294967294 \nNSpid:\t11\t5\t1\nKthread:\t0\nThreads:\t4\nSigQ:\t0/1\nThreads:\t9\n"))
+		"Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t1 4294967294 \nNSpid:\t11\t5\t1\nNSsid:\t9\t3\t7\nKthread:\t0\nThreads:\t4\nSigQ:\t0/1\nThreads:\t9\n"))
 	want := Status{
 		Name: "a\\b\nc", State: 'Z', TGID: 10, PID: 11, PPID: 3, Threads: 4,
-		UID: [4]uint32{1, 2, 3, 4}, GID: [4]uint32{5, 6, 7, 8}, Groups: []uint32{1, 4294967294}, NSPID: []int{11, 5, 1},
+		UID: [4]uint32{1, 2, 3, 4}, GID: [4]uint32{5, 6, 7, 8}, Groups: []uint32{1, 4294967294}, NSPID: []int{11, 5, 1}, Session: 7,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -17,7 +17,10 @@ type Status struct {
 	GID     [4]uint32
 	Groups  []uint32 // the supplementary ones
 	NSPID   []int    // its numbers at every level, the procfs's own first
-	KThread bool     // Linux 6.9
+	// Session is its session's number as the task itself has it, getsid(2): 0 where that was
+	// begun outside of its pid namespace.
+	Session int
+	KThread bool // Linux 6.9
 }
 
 // Zombie reports whether the task has ended and waits to be reaped. It has no
@@ -68,6 +71,11 @@ func (s *Status) parse(b []byte) {
 			s.Groups = appendFields(val, s.Groups)
 		case "NSpid":
 			s.NSPID = appendFields(val, s.NSPID)
+		case "NSsid":
+			var b [32]int // levels, MAX_PID_NS_LEVEL
+			if levels := appendFields(val, b[:0]); len(levels) > 0 {
+				s.Session = levels[len(levels)-1]
+			}
 		case "Kthread":
 			s.KThread = firstInt(val) == 1
 		case "Threads":

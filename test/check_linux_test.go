@@ -147,6 +147,7 @@ func TestCheckAgainstCRIU(t *testing.T) {
 		{"foreign net", "net " + user + " mnt pid uts ipc ( name=root PIVOT ) leave", "foreign", "refuses"},
 		{"unmapped root", "user=5:100000:1000 net ( sid name=root ) leave", "no-root", "refuses"},
 		{"not the init", "pid ( ( sid name=root ) )", "no-init", "refuses"},
+		{"session outside", user + " mnt pid net uts ipc ( name=root ROOT ( ) ) reap leave", "session", "refuses"},
 		{"stayed in net", "( sid name=root ( ) net ) leave", "stayed", "refuses"},
 		{"stayed in mnt", "( sid name=root ( ) mnt ) leave", "stayed", "refuses"},
 
@@ -178,7 +179,7 @@ func TestCheckAgainstCRIU(t *testing.T) {
 			root := shapeRoot(t)
 			d := newCRIUDir(t, root)
 			bound := filepath.Join(t.TempDir(), "bound")
-			s := startShape(t, strings.NewReplacer("PIVOT", "pivot="+root+" sid", "BOUND", bound).Replace(test.tokens))
+			s := startShape(t, strings.NewReplacer("PIVOT", "pivot="+root+" sid", "ROOT", "pivot="+root, "BOUND", bound).Replace(test.tokens))
 			t.Cleanup(func() { _ = unix.Unmount(bound, unix.MNT_DETACH) })
 			if test.rule == "owner" || test.rule == "cgroup" {
 				test.rule = cgroupRule(t, s.root, test.rule)

@@ -45,6 +45,11 @@ func runCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	outside, err := dump.SessionsOutside(g)
+	if err != nil {
+		return err
+	}
+	findings = forecast.WithSessions(findings, outside)
 	j, err := judge(c.Context, tree, findings)
 	if err != nil {
 		return err

@@ -35,6 +35,21 @@ func (d *dumper) judgeCredentials(l *Layer) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// judgeSessions refuses processes whose session was begun outside of their pid namespace,
+// as CRIU does when it has frozen them.
+func (d *dumper) judgeSessions(l *Layer) error {
+	var errs []error
+	for _, t := range l.Tasks {
+		if t.TID != t.PID || isZombie(t) {
+			continue
+		}
+		if s, err := d.status(t.PID); err == nil && !s.Zombie() && s.Session == 0 {
+			errs = append(errs, fmt.Errorf("%s is in a session that was begun outside of its pid namespace: CRIU says \"A session leader of %d(%d) is outside of its pid namespace\"; start the container by setsid(1)", who(t), t.PID, t.NSPID[len(t.NSPID)-1]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (d *dumper) status(pid int) (s nsfs.Status, err error) {
 	t, err := d.proc.Task(pid)
 	if err != nil {

@@ -154,7 +154,7 @@ func (d *dumper) look(ctx context.Context) (*topology.Graph, []*Layer, error) {
 	layers, err := Split(g, parents)
 	err = errors.Join(err, d.judgeShared(layers))
 	for _, l := range layers {
-		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l), d.judgeApart(l), d.judgeCredentials(l), d.judgeQueues(ctx, l), d.judgeLoopback(ctx, l))
+		err = errors.Join(err, judgeIDs(l), judgeConnections(l), judgeDevices(l), d.judgeApart(l), d.judgeSessions(l), d.judgeCredentials(l), d.judgeQueues(ctx, l), d.judgeLoopback(ctx, l))
 	}
 	return g, layers, err
 }

@@ -63,6 +63,7 @@ const (
 	Thread      Rule = "thread"       // namespaces of a thread
 	Zombie      Rule = "zombie"       // user namespace of one
 	CgroupRoot  Rule = "cgroup"       // a task that stayed in CRIU's cgroup namespace
+	Session     Rule = "session"      // begun outside of a task's pid namespace
 	CgroupTop   Rule = "cgroup-root"  // a cgroup namespace that shows all that CRIU's does
 )
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,8 @@ func main() {
 func superviseRunner() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = []string{"PATH=/bin:/sbin"} // for the look-up of commands
+	cmd.Env = []string{"PATH=/bin:/sbin"}                // for the look-up of commands
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the kernel gives pid 1 none
 	if err := cmd.Start(); err != nil {
 		return err
 	}
