@@ -163,7 +163,9 @@ func runThere(t *testing.T, runtime string, namespaces []specs.LinuxNamespace) {
 	}
 	c := container{runtime: runtime, id: uniqueName("renest-there-" + runtime)}
 	defer c.delete(t)
-	out, err := c.command("run", "--no-new-keyring", "--bundle", bundle, c.id).CombinedOutput()
+	run := c.command("run", "--no-new-keyring", "--bundle", bundle, c.id)
+	run.Stdin = strings.NewReader("") // runtimes give their stdin to the container's root, and be it the host's /dev/null
+	out, err := run.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v: %s", runtime, err, out)
 	}
